@@ -1,0 +1,3 @@
+module example.com/scgi
+
+go 1.25

@@ -1,0 +1,84 @@
+package scgi
+
+// handler.go owns the levels at which an app meets a request: the native
+// Handler, the CGI program's ProduceFunc, and the default handler. (The third
+// level, net/http's, is http.go.) Rule: every level is a Handler, and none
+// knows of connections or workers.
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// A Handler answers an SCGI request.
+//
+// ServeSCGI writes the reply to w and returns; returning ends the request. The
+// writer is net/http's: http.Error, http.SetCookie, http.ResponseController and
+// io.Copy work with it unchanged. Neither w nor r.Body may be used after
+// ServeSCGI has returned: writes and reads fail then with an error. The
+// variables in r stay valid for as long as they are kept.
+//
+// A handler that panics, or calls runtime.Goexit, loses its own request only:
+// the client gets a 500 if nothing was sent yet, else the connection is cut;
+// the panic is logged with its stack, unless it is [http.ErrAbortHandler].
+//
+// Handlers run concurrently, at most Server.MaxWorkers of them.
+type Handler interface {
+	ServeSCGI(w http.ResponseWriter, r *Request)
+}
+
+// HandlerFunc is a function as a [Handler].
+type HandlerFunc func(w http.ResponseWriter, r *Request)
+
+// ServeSCGI calls f(w, r).
+func (f HandlerFunc) ServeSCGI(w http.ResponseWriter, r *Request) { f(w, r) }
+
+// ProduceFunc is a CGI program as a [Handler]: it reads bodySize bytes of
+// request body from input and writes a whole CGI response (RFC 3875 §6), its
+// header block first, to output. The bytes are passed on as they are: nothing
+// is added, checked or sniffed, so a client that expects no header block can be
+// served too.
+//
+// Output is buffered; it implements [http.Flusher] for a program that streams.
+// Neither input nor output may be used after the function has returned.
+type ProduceFunc func(env Env, bodySize int64, input io.Reader, output io.Writer)
+
+// ServeSCGI calls f with r's parts. It panics if w is not the Server's own
+// writer, nor unwraps to it (see [http.ResponseController]): there is no way
+// to write raw bytes to another.
+func (f ProduceFunc) ServeSCGI(w http.ResponseWriter, r *Request) {
+	f(r.Env, r.ContentLength, r.Body, rawWriter(w))
+}
+
+// rawWriter finds the response below any wrappers and takes it out of the CGI
+// syntax.
+func rawWriter(w http.ResponseWriter) io.Writer {
+	for inner := w; ; {
+		switch t := inner.(type) {
+		case *response:
+			return t.raw()
+		case interface{ Unwrap() http.ResponseWriter }:
+			inner = t.Unwrap()
+		default:
+			panic(fmt.Sprintf("scgi: ProduceFunc: %T is not a Server's ResponseWriter and does not unwrap to one", w))
+		}
+	}
+}
+
+// printEnv is the handler of a Server that has none: it answers with the
+// request's variables, one a line, in the order they were sent, as the
+// reference server does.
+func printEnv(w http.ResponseWriter, r *Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	for name, value := range r.Env.All() {
+		fmt.Fprintf(w, "%s: %q\n", printable(name), value)
+	}
+}
+
+// printable returns s with what is not printable escaped, so that one variable
+// can't pass for two lines.
+func printable(s string) string {
+	q := fmt.Sprintf("%q", s)
+	return q[1 : len(q)-1]
+}

@@ -1,0 +1,357 @@
+package scgi
+
+// request.go owns the request: the header block as an Env, the rules that SCGI
+// sets for it, and the body. Rule: nothing is served that was not checked, and
+// nothing read past the body is handed out; what a handler keeps of an Env is
+// immutable and its own.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// A Request is what the web server passed on of one HTTP request.
+//
+// A handler's test can make one as a literal, with [NewEnv] for the variables.
+type Request struct {
+	// Env holds the request's variables (RFC 3875 §4.1).
+	Env Env
+
+	// ContentLength is the size of the body in bytes, from CONTENT_LENGTH.
+	ContentLength int64
+
+	// Body is the request's body, never nil on a Server. It ends with io.EOF
+	// after exactly ContentLength bytes, and with io.ErrUnexpectedEOF if the
+	// peer ended it before. The handler need not read or close it.
+	Body io.ReadCloser
+
+	ctx  context.Context // nil: Background
+	conn net.Conn        // nil: made by hand
+}
+
+// Context returns the request's context. It is cancelled when the peer goes
+// away, when the Server is closed, and when the handler returns. It is never
+// nil.
+//
+// A peer on TCP counts as gone when its input ends, unless
+// Server.AllowHalfClose says otherwise. Watching for that costs nothing until
+// the context is first asked.
+func (r *Request) Context() context.Context {
+	if r.ctx == nil {
+		return context.Background()
+	}
+	return r.ctx
+}
+
+// WithContext returns a shallow copy of r with its context changed to ctx,
+// which must not be nil.
+func (r *Request) WithContext(ctx context.Context) *Request {
+	if ctx == nil {
+		panic("scgi: nil context")
+	}
+	r2 := *r
+	r2.ctx = ctx
+	return &r2
+}
+
+// RemoteAddr returns the address of the peer on the SCGI connection: the web
+// server, not its client, whose address is REMOTE_ADDR. It is nil for a Request
+// that did not come from a Server.
+func (r *Request) RemoteAddr() net.Addr {
+	if r.conn == nil {
+		return nil
+	}
+	return r.conn.RemoteAddr()
+}
+
+type requestKey struct{}
+
+// FromContext returns the Request that ctx belongs to. It is how a net/http
+// handler behind [HTTPHandler] reads REMOTE_USER and every other variable:
+//
+//	r, ok := scgi.FromContext(req.Context())
+func FromContext(ctx context.Context) (r *Request, ok bool) {
+	r, ok = ctx.Value(requestKey{}).(*Request)
+	return r, ok
+}
+
+// Env is the variables of a request, in the order they were sent. Names are
+// never empty; values may be, and may hold any byte but NUL. An Env is
+// immutable, valid for as long as it is kept, and safe for concurrent use. The
+// zero Env is empty.
+//
+// Web servers do send a name twice. Get and Lookup answer the last value, but
+// of CONTENT_LENGTH the first, which is the one that frames the body; All
+// yields every pair.
+type Env struct {
+	block string // name NUL value NUL ...
+}
+
+// NewEnv returns the Env of the names and values given in turn. It panics if a
+// value is missing, a name is empty, or any has a NUL byte.
+func NewEnv(namesAndValues ...string) Env {
+	if len(namesAndValues)%2 != 0 {
+		panic("scgi: NewEnv: odd number of arguments")
+	}
+	var b strings.Builder
+	for i, s := range namesAndValues {
+		if strings.IndexByte(s, 0) >= 0 || i%2 == 0 && s == "" {
+			panic(fmt.Sprintf("scgi: NewEnv: %q is no name or value", s))
+		}
+		b.WriteString(s)
+		b.WriteByte(0)
+	}
+	return Env{b.String()}
+}
+
+// Get returns the value of the variable called name, or "" if there is none.
+func (e Env) Get(name string) string {
+	value, _ := e.Lookup(name)
+	return value
+}
+
+// Lookup returns the value of the variable called name, and whether there is
+// one.
+func (e Env) Lookup(name string) (value string, ok bool) {
+	for rest := e.block; rest != ""; {
+		var n, v string
+		n, v, rest = cutPair(rest)
+		if n == name {
+			value, ok = v, true
+			if name == "CONTENT_LENGTH" {
+				break
+			}
+		}
+	}
+	return value, ok
+}
+
+// All yields every name and value in the order they were sent.
+func (e Env) All() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for rest := e.block; rest != ""; {
+			var name, value string
+			name, value, rest = cutPair(rest)
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+// Len returns the number of pairs.
+func (e Env) Len() int { return strings.Count(e.block, "\x00") / 2 }
+
+// Environ returns the variables as "NAME=value" strings for os/exec, each name
+// once, with the value that Get returns. HTTP_PROXY is left out, since a
+// client's header must not configure a program (CVE-2016-5385), and so are
+// names with a "=". All else is passed on: hand it only to a program that a
+// peer may give any variable, PATH and LD_PRELOAD among them.
+func (e Env) Environ() []string {
+	at := make(map[string]int)
+	var environ []string
+	for name, value := range e.All() {
+		i, repeated := at[name]
+		switch {
+		case name == "HTTP_PROXY" || strings.Contains(name, "="):
+		case !repeated:
+			at[name] = len(environ)
+			environ = append(environ, name+"="+value)
+		case name != "CONTENT_LENGTH":
+			environ[i] = name + "=" + value
+		}
+	}
+	return environ
+}
+
+// cutPair splits the first name and value off a checked block.
+func cutPair(block string) (name, value, rest string) {
+	i := strings.IndexByte(block, 0)
+	name, block = block[:i], block[i+1:]
+	i = strings.IndexByte(block, 0)
+	return name, block[:i], block[i+1:]
+}
+
+// A refusal is a request that is not served: the status it is answered with,
+// and the rule it broke.
+type refusal struct {
+	status int
+	reason error
+}
+
+func (r *refusal) Error() string { return r.reason.Error() }
+func (r *refusal) Unwrap() error { return r.reason }
+
+// One reason for each rule of SCGI §3 and §4.
+var (
+	errHeaderUnterminated = errors.New("the header does not end with a NUL byte")
+	errHeaderOdd          = errors.New("the header has a name without a value")
+	errHeaderName         = errors.New("the header has an empty name")
+	errHeaderDuplicate    = errors.New("the header has a name twice")
+	errLengthMissing      = errors.New("no CONTENT_LENGTH")
+	errLengthSyntax       = errors.New("CONTENT_LENGTH is not a decimal number that fits 63 bits")
+	errLengthTwice        = errors.New("a second CONTENT_LENGTH differs from the first")
+	errLengthNotFirst     = errors.New("CONTENT_LENGTH is not the first variable")
+	errVersionMissing     = errors.New(`no SCGI variable; in nginx, add "include scgi_params;" or "scgi_param SCGI 1;"`)
+	errVersion            = errors.New("the SCGI variable is not 1")
+	errBodyCut            = errors.New("HTTP_CONTENT_LENGTH is greater than CONTENT_LENGTH: part of the body would be lost; in nginx before 1.29.6, set scgi_request_buffering on")
+	errBodyLimit          = errors.New("the body is longer than the limit")
+)
+
+// header is what the server itself needs to know of a header block.
+type header struct {
+	length int64 // of the body
+	isHead bool  // REQUEST_METHOD is HEAD
+}
+
+// parseHeader checks block by the rules of SCGI §3, and with strict by their
+// letter.
+func parseHeader(block string, strict bool) (header, error) {
+	h := header{length: -1}
+	if block != "" && block[len(block)-1] != 0 {
+		return h, errHeaderUnterminated
+	}
+	version := false
+	promised := int64(0) // HTTP_CONTENT_LENGTH
+	for i := 0; i < len(block); {
+		start := i
+		name := block[i : i+strings.IndexByte(block[i:], 0)]
+		i += len(name) + 1
+		if i == len(block) {
+			return h, errHeaderOdd
+		}
+		value := block[i : i+strings.IndexByte(block[i:], 0)]
+		i += len(value) + 1
+		switch name {
+		case "":
+			return h, errHeaderName
+		case "CONTENT_LENGTH":
+			n, ok := parseDecimal(value)
+			switch {
+			case h.length < 0 && !ok:
+				return h, errLengthSyntax
+			case h.length < 0 && strict && start > 0:
+				return h, errLengthNotFirst
+			case h.length < 0:
+				h.length = n
+			case value != "" && n != h.length:
+				return h, errLengthTwice
+			}
+		case "SCGI":
+			if value != "1" {
+				return h, errVersion
+			}
+			version = true
+		case "REQUEST_METHOD":
+			h.isHead = value == "HEAD"
+		case "HTTP_CONTENT_LENGTH":
+			if n, _ := parseDecimal(value); n > promised {
+				promised = n
+			}
+		}
+	}
+	switch {
+	case h.length < 0:
+		return h, errLengthMissing
+	case !version:
+		return h, errVersionMissing
+	case promised > h.length:
+		return h, errBodyCut
+	case strict && hasDuplicate(Env{block}):
+		return h, errHeaderDuplicate
+	}
+	return h, nil
+}
+
+// parseDecimal reads a number of digits only. It answers math.MaxInt64, false
+// for digits that do not fit, and -1, false for anything else.
+func parseDecimal(s string) (n int64, ok bool) {
+	if s == "" {
+		return -1, false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return -1, false
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		digit := int64(s[i] - '0')
+		if n > (math.MaxInt64-digit)/10 {
+			return math.MaxInt64, false
+		}
+		n = n*10 + digit
+	}
+	return n, true
+}
+
+func hasDuplicate(e Env) bool {
+	names := make([]string, 0, e.Len())
+	for name := range e.All() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return len(slices.Compact(names)) < e.Len()
+}
+
+// body is a Request's body: what came with the header, then the connection, up
+// to CONTENT_LENGTH.
+type body struct {
+	conn   io.Reader
+	mu     sync.Mutex // held by the one who reads
+	early  string     // the part that came with the header
+	left   atomic.Int64
+	closed atomic.Bool
+	atEOF  func() // called once nothing is left
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := b.left.Load()
+	switch {
+	case b.closed.Load():
+		return 0, http.ErrBodyReadAfterClose
+	case left == 0:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	p = p[:min(int64(len(p)), left)]
+	var n int
+	var err error
+	if b.early != "" {
+		n = copy(p, b.early)
+		b.early = b.early[n:]
+	} else {
+		n, err = b.conn.Read(p)
+	}
+	if b.left.Store(left - int64(n)); left == int64(n) && b.atEOF != nil {
+		b.atEOF()
+	}
+	switch {
+	case n > 0:
+		return n, nil // an error will be there again
+	case err == io.EOF:
+		return 0, io.ErrUnexpectedEOF
+	case b.closed.Load():
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return 0, err
+}
+
+// Close makes later reads fail. What is left of the body is the connection's to
+// drain.
+func (b *body) Close() error {
+	b.closed.Store(true)
+	return nil
+}

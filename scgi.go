@@ -1,0 +1,79 @@
+// Package scgi serves requests that a web server passes on over SCGI, the
+// Simple Common Gateway Interface: nginx, lighttpd or Apache stands in front,
+// the program stays running behind it, under its own user, in a chroot or on
+// another machine.
+//
+// # Which handler
+//
+// An app written for net/http needs one line, and everything it knows
+// (ServeMux, middleware, FileServer, cookies, event streams, WebSocket) works
+// as it does under net/http itself:
+//
+//	scgi.ListenAndServe("127.0.0.1:4000", scgi.HTTPHandler(mux))
+//
+// A [HandlerFunc] is the level below: the request's variables as they came
+// ([Request.Env]), the body, and the [http.ResponseWriter] that net/http's
+// helpers know. It costs the least.
+//
+// A [ProduceFunc] is the port of a CGI program: it gets the variables, the body
+// and a plain writer, and writes its own header block and page, passed on byte
+// for byte.
+//
+// # The server
+//
+// [Server] has net/http's life cycle: Serve, Shutdown, Close, [ErrServerClosed].
+// Its zero value is ready to use and safe: limits are on. One rule holds for
+// each of its numbers: zero is the documented default, negative is no limit.
+//
+// # Trust
+//
+// SCGI has no authentication. Whoever can connect can send any variable, and so
+// be any REMOTE_USER from any REMOTE_ADDR. Listen where only the web server can
+// reach: a unix socket, or the loopback interface. And what the web server
+// passes on in QUERY_STRING, the HTTP_ variables and the body is the client's
+// word: never trust it.
+//
+// # Compatibility
+//
+// Exported names follow semantic versioning. The texts of errors, log lines and
+// refusals may change in any release.
+//
+// The protocol is the one of https://python.ca/scgi/protocol.txt (2008-06-23),
+// cited as SCGI; CGI is RFC 3875.
+package scgi
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// Defaults of [Server], each with its precedent. Zero in a field of Server
+// means these.
+const (
+	DefaultAddr              = "127.0.0.1:4000" // the port of the reference server; the loopback interface only
+	DefaultMaxWorkers        = 256              // Apache's MaxRequestWorkers
+	DefaultMaxConns          = 16384            // nginx's worker_connections, for a busy site
+	DefaultMaxHeaderBytes    = 1 << 20          // net/http's own; a default Apache can forward 762 kB
+	DefaultMaxBodyBytes      = 1 << 30          // Apache's LimitRequestBody
+	DefaultReadHeaderTimeout = 60 * time.Second // nginx's client_header_timeout
+	DefaultReadTimeout       = 60 * time.Second // nginx's client_body_timeout
+	DefaultWriteTimeout      = 60 * time.Second // nginx's send_timeout
+)
+
+// ErrServerClosed is returned by Serve and ListenAndServe after a call to
+// Shutdown or Close.
+var ErrServerClosed = errors.New("scgi: Server closed")
+
+// ListenAndServe listens on addr, in the grammar of [Listen], and serves each
+// request with handler. It always returns a non-nil error.
+func ListenAndServe(addr string, handler Handler) error {
+	return (&Server{Handler: handler}).ListenAndServe(addr)
+}
+
+// Serve accepts connections on l and serves each request with handler. A nil
+// handler answers with the request's variables. It always returns a non-nil
+// error and closes l.
+func Serve(l net.Listener, handler Handler) error {
+	return (&Server{Handler: handler}).Serve(l)
+}
