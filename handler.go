@@ -57,7 +57,7 @@ func rawWriter(w http.ResponseWriter) io.Writer {
 	for inner := w; ; {
 		switch t := inner.(type) {
 		case *response:
-			return t.raw()
+			return t.rawOutput()
 		case interface{ Unwrap() http.ResponseWriter }:
 			inner = t.Unwrap()
 		default:

@@ -36,7 +36,7 @@ type Request struct {
 	Body io.ReadCloser
 
 	ctx  context.Context // nil: Background
-	conn net.Conn        // nil: made by hand
+	peer net.Conn        // nil: made by hand
 }
 
 // Context returns the request's context. It is cancelled when the peer goes
@@ -68,10 +68,10 @@ func (r *Request) WithContext(ctx context.Context) *Request {
 // server, not its client, whose address is REMOTE_ADDR. It is nil for a Request
 // that did not come from a Server.
 func (r *Request) RemoteAddr() net.Addr {
-	if r.conn == nil {
+	if r.peer == nil {
 		return nil
 	}
-	return r.conn.RemoteAddr()
+	return r.peer.RemoteAddr()
 }
 
 type requestKey struct{}
@@ -311,7 +311,16 @@ type body struct {
 	early  string     // the part that came with the header
 	left   atomic.Int64
 	closed atomic.Bool
-	atEOF  func() // called once nothing is left
+	onRead atomic.Pointer[func()] // called once nothing is left
+}
+
+// whenRead has f called when nothing of the body is left, now or by the read
+// that takes the last byte, or both.
+func (b *body) whenRead(f func()) {
+	b.onRead.Store(&f)
+	if b.left.Load() == 0 {
+		f()
+	}
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -335,8 +344,9 @@ func (b *body) Read(p []byte) (int, error) {
 	} else {
 		n, err = b.conn.Read(p)
 	}
-	if b.left.Store(left - int64(n)); left == int64(n) && b.atEOF != nil {
-		b.atEOF()
+	b.left.Store(left - int64(n))
+	if f := b.onRead.Load(); f != nil && left == int64(n) {
+		(*f)()
 	}
 	switch {
 	case n > 0:

@@ -1,0 +1,69 @@
+package scgi
+
+// accept.go owns a listener's way of bringing connections, and how it is
+// interrupted. Rule: connections that the kernel has queued are not reset by an
+// orderly end.
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// backlogWait is how long a listener without a non-blocking accept is asked
+// for what it has queued.
+const backlogWait = 50 * time.Millisecond
+
+type acceptor struct {
+	l         net.Listener
+	raw       *acceptRaw // nil: accept through l
+	inherited bool       // someone else holds the socket too, and its backlog
+}
+
+func newAcceptor(l net.Listener) *acceptor {
+	a := &acceptor{l: l}
+	if own, ok := l.(*listener); ok {
+		a.inherited = own.inherited
+		l = own.unwrap()
+	}
+	a.raw = newAcceptRaw(l)
+	return a
+}
+
+// accept waits for a connection and puts it into c.
+func (a *acceptor) accept(c *conn) (err error) {
+	if a.raw != nil {
+		if err := a.raw.accept(c); !errors.Is(err, syscall.EAGAIN) {
+			return err
+		}
+	}
+	c.rwc, err = a.l.Accept()
+	return err
+}
+
+// backlog puts a connection that is queued already into c. It works after
+// interrupt.
+func (a *acceptor) backlog(c *conn) (err error) {
+	if a.raw != nil {
+		return a.raw.accept(c)
+	}
+	d, ok := a.l.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return net.ErrClosed
+	}
+	if err := d.SetDeadline(time.Now().Add(backlogWait)); err != nil {
+		return err
+	}
+	return a.accept(c)
+}
+
+// interrupt makes accept return an error, now and from now on.
+func (a *acceptor) interrupt() {
+	d, ok := a.l.(interface{ SetDeadline(time.Time) error })
+	if !ok || d.SetDeadline(time.Unix(1, 0)) != nil {
+		_ = a.l.Close()
+	}
+}
+
+func (a *acceptor) close() { _ = a.l.Close() }

@@ -1,0 +1,247 @@
+package scgi
+
+// conn.go owns one accepted connection: its bytes in and out under the
+// server's timeouts, and how it ends. Rule: every wait is bounded, and an end
+// never takes back a reply that was sent. It knows nothing of what the bytes
+// mean.
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// scratchSize takes a usual header and the 8 KiB of body that nginx and
+	// Apache send with it.
+	scratchSize = 16 << 10
+
+	// writeChunk is what one wait may be spent on, where a write can't tell
+	// of its progress.
+	writeChunk = 64 << 10
+
+	// A connection with input left lingers until its peer ends it, within
+	// nginx's lingering_timeout and lingering_time.
+	lingerWait  = 5 * time.Second
+	lingerTime  = 30 * time.Second
+	lingerBytes = 256 << 20
+)
+
+// scratch holds the buffers that input is read into and replies are gathered
+// in; nothing that is handed out points into them.
+var scratch = sync.Pool{New: func() any { return new([scratchSize]byte) }}
+
+type conn struct {
+	srv  *Server
+	rwc  net.Conn // &fd, or what a net.Listener gave
+	fd   fdConn
+	base context.Context
+	x    atomic.Pointer[exchange] // nil until the header is read
+
+	prev, next *conn // in srv.conns
+
+	ownRead, ownWrite atomic.Bool // the handler has set a deadline of its own
+}
+
+// tryRead reads what is there. Without a way to know, it answers EAGAIN.
+func (c *conn) tryRead(p []byte) (int, error) {
+	if c.rwc != &c.fd {
+		return 0, syscall.EAGAIN
+	}
+	return c.fd.tryRead(p)
+}
+
+func (c *conn) tryWrite(head, body []byte) (int, error) {
+	if c.rwc != &c.fd {
+		return 0, syscall.EAGAIN
+	}
+	return c.fd.tryWrite(head, body)
+}
+
+// Read reads body bytes, waiting at most ReadTimeout for each.
+func (c *conn) Read(p []byte) (int, error) {
+	if !c.ownRead.Load() {
+		if n, err := c.tryRead(p); err != syscall.EAGAIN {
+			return n, err
+		}
+		if err := c.rwc.SetReadDeadline(deadline(c.srv.limits.readTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return c.rwc.Read(p)
+}
+
+// write sends head and body, in one system call if the peer takes it, waiting
+// at most WriteTimeout for each progress.
+func (c *conn) write(head, body []byte) error {
+	if !c.ownWrite.Load() {
+		n, err := c.tryWrite(head, body)
+		if err != nil && err != syscall.EAGAIN {
+			return err
+		}
+		body = body[max(n-len(head), 0):]
+		head = head[min(n, len(head)):]
+	}
+	for len(head)+len(body) > 0 {
+		if err := c.renewWrite(); err != nil {
+			return err
+		}
+		chunk := net.Buffers{head, body[:min(len(body), writeChunk)]}
+		if len(head) == 0 {
+			chunk = chunk[1:]
+		}
+		n, err := chunk.WriteTo(c.rwc)
+		if err != nil {
+			return err
+		}
+		body = body[int(n)-len(head):]
+		head = nil
+	}
+	return nil
+}
+
+func (c *conn) renewWrite() error {
+	if c.ownWrite.Load() {
+		return nil
+	}
+	return c.rwc.SetWriteDeadline(deadline(c.srv.limits.writeTimeout))
+}
+
+// sendFile sends the next n bytes of f, or all if n is negative, without
+// copying them. It reports false if that can't be done with this file, and
+// nothing was sent.
+func (c *conn) sendFile(f *os.File, n int64) (sent int64, ok bool, err error) {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return 0, false, nil
+	}
+	if c.rwc != &c.fd {
+		return c.readFile(f, n)
+	}
+	src, err := f.SyscallConn()
+	if err != nil {
+		return 0, false, nil
+	}
+	for n < 0 || sent < n {
+		most := int64(4 << 20)
+		if n >= 0 {
+			most = min(most, n-sent)
+		}
+		if err := c.renewWrite(); err != nil {
+			return sent, true, err
+		}
+		k, err := c.fd.sendfile(src, int(most))
+		sent += int64(k)
+		switch {
+		case err != nil:
+			return sent, sent > 0 || err != syscall.EINVAL && err != syscall.ENOSYS, err
+		case k == 0: // the file's end
+			return sent, true, nil
+		}
+	}
+	return sent, true, nil
+}
+
+// readFile is sendFile for package net's connections, which do it themselves.
+func (c *conn) readFile(f *os.File, n int64) (sent int64, ok bool, err error) {
+	dst, ok := c.rwc.(io.ReaderFrom)
+	if !ok {
+		return 0, false, nil
+	}
+	for n < 0 || sent < n {
+		most := int64(writeChunk)
+		if n >= 0 {
+			most = min(most, n-sent)
+		}
+		if err := c.renewWrite(); err != nil {
+			return sent, true, err
+		}
+		k, err := dst.ReadFrom(&io.LimitedReader{R: f, N: most})
+		sent += k
+		if err != nil || k < most {
+			return sent, true, err
+		}
+	}
+	return sent, true, nil
+}
+
+// receive waits for input and gives it to use, which must not keep it.
+func (c *conn) receive(use func([]byte)) error {
+	if c.rwc == &c.fd {
+		return c.fd.readReady(use)
+	}
+	buf := scratch.Get().(*[scratchSize]byte)
+	defer scratch.Put(buf)
+	n, err := c.rwc.Read(buf[:])
+	use(buf[:n])
+	return err
+}
+
+// finish ends the connection after a reply. If the peer may still send, or has
+// sent what was not read, closing at once would reset the connection and take
+// the reply with it.
+func (c *conn) finish(allRead bool) {
+	if allRead && c.empty() {
+		c.close()
+		return
+	}
+	go c.linger()
+}
+
+// empty reports that the kernel holds no input.
+func (c *conn) empty() bool {
+	var one [1]byte
+	n, err := c.tryRead(one[:])
+	return n == 0 && (err == io.EOF || err == syscall.EAGAIN && c.rwc == &c.fd)
+}
+
+// linger shuts down the writing side, takes what the peer still sends, within
+// bounds, and closes: the order in which a reply arrives whatever the web
+// server is doing.
+func (c *conn) linger() {
+	defer c.close()
+	w, ok := c.rwc.(interface{ CloseWrite() error })
+	if !ok || w.CloseWrite() != nil {
+		return
+	}
+	end := time.Now().Add(lingerTime)
+	for left := lingerBytes; left > 0; {
+		wait := time.Now().Add(lingerWait)
+		if end.Before(wait) {
+			wait = end
+		}
+		if c.rwc.SetReadDeadline(wait) != nil {
+			return
+		}
+		if c.receive(func(b []byte) { left -= len(b) }) != nil {
+			return
+		}
+	}
+}
+
+// abort cuts the connection so that the web server does not take what it has
+// for a whole reply. On a unix socket there is no reset: only unread input, or
+// a Content-Length that is not met, tells the peer.
+func (c *conn) abort() {
+	if t, ok := c.rwc.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	c.close()
+}
+
+func (c *conn) close() {
+	_ = c.rwc.Close()
+	c.srv.untrack(c)
+}
+
+// deadline is the end of a wait that begins now.
+func deadline(timeout time.Duration) time.Time {
+	if timeout < 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(timeout)
+}

@@ -1,0 +1,85 @@
+package scgi
+
+// context.go owns a request's context. Rule: it costs nothing until it is
+// asked; from then on the peer is watched, on the read side only and without
+// taking a byte from the body.
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// requestContext is a context that becomes a cancellable one when it is first
+// asked for Done or Err. Context package's own functions find the inner one
+// through Value, so that deriving from it starts no goroutine.
+type requestContext struct {
+	x *exchange
+
+	mu      sync.Mutex
+	inner   context.Context // nil until asked
+	cancel  context.CancelFunc
+	unwatch func()
+	ended   bool
+	blind   bool // the peer is not to be watched any more
+}
+
+func (c *requestContext) start() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		c.inner, c.cancel = context.WithCancel(c.x.conn.base)
+		switch {
+		case c.ended:
+			c.cancel()
+		case !c.blind:
+			c.unwatch = c.x.conn.watch(c.cancel)
+		}
+	}
+	return c.inner
+}
+
+// end cancels the context, now or when it is first asked.
+func (c *requestContext) end() {
+	c.mu.Lock()
+	c.ended = true
+	cancel, unwatch := c.cancel, c.unwatch
+	c.unwatch = nil
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	if unwatch != nil {
+		unwatch()
+	}
+}
+
+// unwatchForGood is for a hijacked connection, whose peer is the handler's.
+func (c *requestContext) unwatchForGood() {
+	c.mu.Lock()
+	c.blind = true
+	unwatch := c.unwatch
+	c.unwatch = nil
+	c.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
+	}
+}
+
+func (c *requestContext) Done() <-chan struct{} { return c.start().Done() }
+func (c *requestContext) Err() error            { return c.start().Err() }
+
+func (c *requestContext) Deadline() (time.Time, bool) { return c.x.conn.base.Deadline() }
+
+func (c *requestContext) Value(key any) any {
+	if key == (requestKey{}) {
+		return &c.x.Request
+	}
+	c.mu.Lock()
+	inner := c.inner
+	c.mu.Unlock()
+	if inner == nil {
+		inner = c.x.conn.base
+	}
+	return inner.Value(key)
+}

@@ -1,0 +1,115 @@
+package scgi
+
+// exchange.go owns one request, from its complete header to the end of its
+// connection. Rule: whatever the handler does, the connection is ended in
+// exactly one way, and nothing of the exchange is used again.
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// exchange is allocated for each request and never recycled, so that what a
+// handler keeps of it stays true.
+type exchange struct {
+	Request
+	conn   *conn
+	body   body
+	reply  response
+	ctx    requestContext
+	worker *worker[*exchange]
+	extra  string // input after the body
+}
+
+// newExchange takes the request whose header block is in env and whose other
+// bytes, as far as they have come, are in rest.
+func newExchange(c *conn, env Env, h header, rest string) *exchange {
+	early := rest[:min(int64(len(rest)), h.length)]
+	x := &exchange{conn: c, extra: rest[len(early):]}
+	x.Request = Request{Env: env, ContentLength: h.length, Body: &x.body, ctx: &x.ctx, peer: c.rwc}
+	x.body.conn, x.body.early = c, early
+	x.body.left.Store(h.length)
+	x.reply.x, x.reply.isHead = x, h.isHead
+	x.ctx.x = x
+	c.x.Store(x)
+	return x
+}
+
+// run is a worker's job: the handler, then the end of the exchange.
+func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
+	if s.killed.Load() {
+		x.conn.close()
+		return true
+	}
+	x.worker = w
+	defer x.settle(&fit)
+	s.limits.handler.ServeSCGI(&x.reply, &x.Request)
+	return true
+}
+
+// settle is deferred around the handler; returned is false if it panicked or
+// called runtime.Goexit.
+func (x *exchange) settle(returned *bool) {
+	err := errors.New("the handler did not return")
+	if *returned {
+		err = x.reply.finish()
+	} else {
+		x.report(recover())
+	}
+	_ = x.body.Close()
+	x.ctx.end()
+	switch {
+	case x.reply.isHijacked():
+	case err == nil:
+		x.conn.finish(x.body.left.Load() == 0 && x.extra == "")
+	case x.reply.failed(): // the peer is gone
+		x.conn.close()
+	case x.reply.restart():
+		http.Error(&x.reply, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		_ = x.reply.finish()
+		x.conn.finish(false)
+	default:
+		x.conn.abort()
+	}
+}
+
+// report logs the end of a handler that did not return.
+func (x *exchange) report(panicked any) {
+	if panicked == http.ErrAbortHandler {
+		return
+	}
+	x.conn.srv.count.panics.Add(1)
+	if panicked == nil {
+		panicked = "runtime.Goexit was called"
+	}
+	x.conn.srv.logger().Error("scgi: handler panic",
+		"panic", panicked, "method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"),
+		"peer", x.conn.peer(), "stack", string(debug.Stack()))
+}
+
+// ahead keeps a byte that was read while watching the peer.
+func (x *exchange) ahead(b byte) { x.extra += string([]byte{b}) }
+
+// hijack gives the connection up to the handler.
+func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	x.ctx.unwatchForGood()
+	_ = x.body.Close()
+	c := x.conn.rwc
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		x.conn.close()
+		return nil, nil, err
+	}
+	x.conn.srv.untrack(x.conn)
+	x.worker.detach()
+	r := bufio.NewReader(io.MultiReader(strings.NewReader(x.extra), c))
+	if x.extra != "" {
+		_, _ = r.Peek(len(x.extra)) // so that Buffered tells of it
+	}
+	return c, bufio.NewReadWriter(r, bufio.NewWriter(c)), nil
+}

@@ -1,0 +1,332 @@
+package scgi
+
+// http.go owns the way from a Request to net/http's. Rule: the result is what
+// net/http's own server would have made of the client's request; what that
+// would refuse is refused here, and nothing is guessed from parts that web
+// servers fill in differently.
+//
+// The URL is REQUEST_URI, the only variable of the path that every web server
+// sends alike: as the client wrote it, undecoded, the prefix of a mounted app
+// included. SCRIPT_NAME and PATH_INFO are read only where it is missing.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// HTTPHandler makes a [Handler] of h. The http.Request is what net/http's own
+// server makes of the same request, with these rules:
+//
+//   - URL and RequestURI are REQUEST_URI as the client sent it, whether the app
+//     is mounted at the root or under a prefix; for routes without the prefix
+//     wrap h in [http.StripPrefix].
+//   - RemoteAddr is REMOTE_ADDR and REMOTE_PORT: the web server's client.
+//   - Host is HTTP_HOST, or SERVER_NAME if there is none.
+//   - TLS is non-nil, without details, if HTTPS is on.
+//   - Header has the HTTP_ variables, every value of a repeated one. Proxy is
+//     left out (CVE-2016-5385), as are Transfer-Encoding and Trailer, which
+//     end at the web server. X_Y and X-Y of the client can't be told apart.
+//   - Every other variable, REMOTE_USER for one, is read through [FromContext].
+//
+// A request that net/http would not have accepted is answered with 400.
+func HTTPHandler(h http.Handler) Handler { return httpHandler{h} }
+
+type httpHandler struct{ http.Handler }
+
+func (h httpHandler) ServeSCGI(w http.ResponseWriter, r *Request) {
+	req, err := newHTTPRequest(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h.ServeHTTP(w, req)
+}
+
+var (
+	errMethod      = errors.New("REQUEST_METHOD is not a method")
+	errURI         = errors.New("REQUEST_URI is not a URI")
+	errHost        = errors.New("malformed or repeated HTTP_HOST")
+	errHeaderField = errors.New("a header field that HTTP does not allow")
+)
+
+// cgiVars is the variables that make an http.Request, but for its header.
+type cgiVars struct {
+	method, uri, query, proto  string
+	scriptName, pathInfo       string
+	host, serverName           string
+	remoteAddr, remotePort     string
+	contentType, contentLength string
+	https                      string
+	hosts, headers             int
+	saidLength                 bool // by the client
+}
+
+func (v *cgiVars) set(name, value string) {
+	switch name {
+	case "REQUEST_METHOD":
+		v.method = value
+	case "REQUEST_URI":
+		v.uri = value
+	case "QUERY_STRING":
+		v.query = value
+	case "SERVER_PROTOCOL":
+		v.proto = value
+	case "SCRIPT_NAME":
+		v.scriptName = value
+	case "PATH_INFO":
+		v.pathInfo = value
+	case "SERVER_NAME":
+		v.serverName = value
+	case "REMOTE_ADDR":
+		v.remoteAddr = value
+	case "REMOTE_PORT":
+		v.remotePort = value
+	case "CONTENT_TYPE":
+		v.contentType = value
+	case "CONTENT_LENGTH":
+		if v.contentLength == "" {
+			v.contentLength = value
+		}
+	case "HTTP_CONTENT_LENGTH":
+		v.saidLength = true
+	case "HTTPS":
+		v.https = value
+	case "HTTP_HOST":
+		if v.hosts == 0 || value != v.host {
+			v.hosts++
+		}
+		v.host = value
+	default:
+		if strings.HasPrefix(name, "HTTP_") {
+			v.headers++
+		}
+	}
+}
+
+func newHTTPRequest(r *Request) (*http.Request, error) {
+	var v cgiVars
+	for rest := r.Env.block; rest != ""; {
+		var name, value string
+		name, value, rest = cutPair(rest)
+		v.set(name, value)
+	}
+	header, err := v.header(r.Env)
+	if err != nil {
+		return nil, err
+	}
+	uri, u, err := v.url()
+	if err != nil {
+		return nil, err
+	}
+	req := http.Request{
+		Method:        v.requestMethod(r.ContentLength),
+		URL:           u,
+		Header:        header,
+		Body:          r.Body,
+		ContentLength: r.ContentLength,
+		Host:          v.host,
+		RemoteAddr:    v.remote(r),
+		RequestURI:    uri,
+	}
+	req.Proto, req.ProtoMajor, req.ProtoMinor = protocol(v.proto)
+	switch {
+	case !isToken(req.Method):
+		return nil, errMethod
+	case v.hosts > 1 || !isHost(v.host):
+		return nil, errHost
+	case u.Host != "":
+		req.Host = u.Host // an absolute URI outranks the field (RFC 9112 §3.2.2)
+	case v.host == "":
+		req.Host = v.serverName
+	}
+	if r.ContentLength == 0 || r.Body == nil {
+		req.Body = http.NoBody
+	}
+	if v.https == "1" || strings.EqualFold(v.https, "on") {
+		req.TLS = &tls.ConnectionState{HandshakeComplete: true}
+	}
+	return req.WithContext(contextOf(r)), nil
+}
+
+// contextOf is r's context, from which FromContext gives r.
+func contextOf(r *Request) context.Context {
+	ctx := r.Context()
+	if found, _ := FromContext(ctx); found == r {
+		return ctx
+	}
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// requestMethod fills in for clients that send no method.
+func (v *cgiVars) requestMethod(contentLength int64) string {
+	switch {
+	case v.method != "":
+		return v.method
+	case contentLength > 0:
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+// protocol reads SERVER_PROTOCOL, which may be HTTP/2, INCLUDED (RFC 3875
+// §4.1.16) or missing; then it is the version that promises least.
+func protocol(s string) (proto string, major, minor int) {
+	switch s {
+	case "HTTP/1.1":
+		return s, 1, 1
+	case "HTTP/2.0", "HTTP/2":
+		return "HTTP/2.0", 2, 0
+	case "HTTP/3.0", "HTTP/3":
+		return "HTTP/3.0", 3, 0
+	}
+	if major, minor, ok := http.ParseHTTPVersion(s); ok {
+		return s, major, minor
+	}
+	return "HTTP/1.0", 1, 0
+}
+
+// url parses REQUEST_URI as net/http parses a request line: a host is never
+// pieced together.
+func (v *cgiVars) url() (uri string, u *url.URL, err error) {
+	if uri = v.uri; uri == "" {
+		uri = (&url.URL{Path: v.scriptName + v.pathInfo, RawQuery: v.query}).RequestURI()
+		if !strings.HasPrefix(uri, "/") {
+			uri = "/" + uri
+		}
+	}
+	raw := uri
+	authority := v.method == http.MethodConnect && !strings.HasPrefix(uri, "/")
+	if authority {
+		raw = "http://" + uri
+	}
+	if u, err = url.ParseRequestURI(raw); err != nil {
+		return "", nil, errURI
+	}
+	if authority {
+		u.Scheme = ""
+	}
+	return uri, u, nil
+}
+
+// remote is the client's address as net/http would give it; of a request
+// without one, the peer's.
+func (v *cgiVars) remote(r *Request) string {
+	switch {
+	case v.remoteAddr == "" && r.RemoteAddr() != nil:
+		return r.RemoteAddr().String()
+	case v.remotePort != "":
+		return net.JoinHostPort(v.remoteAddr, v.remotePort)
+	case net.ParseIP(v.remoteAddr) != nil:
+		return net.JoinHostPort(v.remoteAddr, "0")
+	}
+	return v.remoteAddr // "unix:", or with its port already
+}
+
+func (v *cgiVars) header(env Env) (http.Header, error) {
+	// Content-Type and Content-Length come from their own variables.
+	header := make(http.Header, v.headers+2)
+	values := make([]string, 0, v.headers+2) // one array for all
+	add := func(name, value string) {
+		if old := header[name]; old != nil {
+			header[name] = append(old, value)
+			return
+		}
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if v.contentType != "" {
+		add("Content-Type", v.contentType)
+	}
+	for rest := env.block; rest != ""; {
+		var name, value string
+		name, value, rest = cutPair(rest)
+		if len(name) < 5 || name[:5] != "HTTP_" {
+			continue
+		}
+		switch name {
+		case "HTTP_HOST", "HTTP_PROXY", "HTTP_TRANSFER_ENCODING", "HTTP_TRAILER", "HTTP_CONTENT_LENGTH":
+			continue
+		case "HTTP_CONTENT_TYPE":
+			if v.contentType != "" {
+				continue
+			}
+		}
+		field, ok := fieldName(name[5:])
+		if value = strings.Trim(value, " \t"); !ok || !isFieldValue(value) {
+			return nil, errHeaderField
+		}
+		add(field, value)
+	}
+	if v.saidLength || v.contentLength != "0" && v.contentLength != "" {
+		add("Content-Length", v.contentLength)
+	}
+	return header, nil
+}
+
+// commonFields saves making these names anew for each request.
+var commonFields = func() map[string]string {
+	fields := make(map[string]string)
+	for _, f := range strings.Fields(`Accept Accept-Encoding Accept-Language Authorization
+		Cache-Control Connection Content-Encoding Content-Type Cookie Dnt Expect If-Match
+		If-Modified-Since If-None-Match If-Range Origin Pragma Priority Range Referer
+		Sec-Ch-Ua Sec-Ch-Ua-Mobile Sec-Ch-Ua-Platform Sec-Fetch-Dest Sec-Fetch-Mode
+		Sec-Fetch-Site Sec-Fetch-User Sec-Websocket-Extensions Sec-Websocket-Key
+		Sec-Websocket-Protocol Sec-Websocket-Version Te Upgrade Upgrade-Insecure-Requests
+		User-Agent X-Csrf-Token X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto
+		X-Real-Ip X-Request-Id X-Requested-With`) {
+		fields[strings.ToUpper(strings.ReplaceAll(f, "-", "_"))] = f
+	}
+	return fields
+}()
+
+// fieldName is the canonical name of the field that an HTTP_ variable stands
+// for.
+func fieldName(variable string) (name string, ok bool) {
+	if f, ok := commonFields[variable]; ok {
+		return f, true
+	}
+	if !isToken(variable) {
+		return "", false
+	}
+	b := []byte(variable)
+	upper := true
+	for i, c := range b {
+		switch {
+		case c == '_':
+			b[i] = '-'
+		case upper && 'a' <= c && c <= 'z':
+			b[i] = c - 'a' + 'A'
+		case !upper && 'A' <= c && c <= 'Z':
+			b[i] = c - 'A' + 'a'
+		}
+		upper = b[i] == '-'
+	}
+	return string(b), true
+}
+
+// isFieldValue reports whether a header field can have this value (RFC 9110
+// §5.5).
+func isFieldValue(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isHost is as strict as net/http.
+func isHost(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!$%&'()*+,-.:;=@[]_~", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,467 @@
+package scgi
+
+// response.go owns the reply: net/http's ResponseWriter over CGI's response
+// syntax (RFC 3875 §6). Rule: what leaves is well-formed whatever the handler
+// wrote, and a reply that fits the buffer leaves in one write with its
+// Content-Length.
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// headGap is room for what is known of a reply only when it is sent: its
+// Content-Type, its Content-Length and the empty line.
+const headGap = 128
+
+var errShortReply = errors.New("the handler wrote less than the Content-Length it declared")
+
+// response is an http.ResponseWriter, http.Flusher, http.Hijacker,
+// io.ReaderFrom and io.StringWriter, with the deadlines of
+// http.ResponseController. Its methods are safe for concurrent use; the header
+// map is not.
+type response struct {
+	x      *exchange
+	isHead bool
+
+	mu     sync.Mutex
+	header http.Header
+	store  *[scratchSize]byte // what buf begins as
+	buf    []byte             // the head, headGap, the body so far; once the head is sent, the body
+	head   int                // length of the head in buf
+	length int64              // declared or known Content-Length, or -1
+	wrote  int64              // body bytes
+	status int                // zero: not decided
+	err    error              // of the first failed send
+
+	raw      bool // a ProduceFunc's: no head
+	sniff    bool // the Content-Type is to be found out
+	headSent bool
+	sent     bool // any byte at all
+	finished bool
+	hijacked bool
+}
+
+func (w *response) Header() http.Header {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
+
+// WriteHeader decides the status, and with it the header. As CGI has no
+// informational responses, only 101 of 1xx is taken: for a handler that hijacks
+// the connection.
+func (w *response) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic("scgi: invalid WriteHeader code " + strconv.Itoa(status))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.hijacked || w.finished || w.raw || w.status != 0:
+		w.x.conn.srv.logger().Warn("scgi: superfluous WriteHeader call", "status", status, "uri", w.x.Env.Get("REQUEST_URI"))
+	case status >= 200:
+		w.decide(status)
+	case status == http.StatusSwitchingProtocols:
+		w.decide(status)
+		_ = w.send(nil)
+	}
+}
+
+// decide fixes the status and writes the head into the buffer.
+func (w *response) decide(status int) {
+	w.status, w.length = status, -1
+	w.open()
+	var typed bool
+	w.buf, typed = w.appendHead(w.buf)
+	w.sniff = !typed && !w.isHead && bodyAllowed(status)
+	w.head = len(w.buf)
+	w.buf = slices.Grow(w.buf, headGap)[:w.head+headGap]
+}
+
+// open gets the buffer.
+func (w *response) open() {
+	if w.store == nil {
+		w.store = scratch.Get().(*[scratchSize]byte)
+		w.buf = w.store[:0]
+	}
+}
+
+// decideByDefault is for a handler that did not: a redirect if there is a
+// Location (RFC 3875 §6.2.3), else 200.
+func (w *response) decideByDefault() {
+	switch {
+	case w.status != 0 || w.raw:
+	case w.header.Get("Location") != "":
+		w.decide(http.StatusFound)
+	default:
+		w.decide(http.StatusOK)
+	}
+}
+
+// appendHead appends the status line and header fields, and takes the
+// Content-Length. It reports whether the body's type is settled.
+func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
+	b = append(b, "Status: "...)
+	b = strconv.AppendInt(b, int64(w.status), 10)
+	b = append(b, ' ')
+	if text := http.StatusText(w.status); text != "" {
+		b = append(b, text...)
+	} else {
+		b = append(b, "status code "...)
+		b = strconv.AppendInt(b, int64(w.status), 10)
+	}
+	b = append(b, "\r\n"...)
+	var few [16]string
+	for _, name := range sortedKeys(few[:0], w.header) {
+		switch canonical := http.CanonicalHeaderKey(name); canonical {
+		case "Content-Length":
+			w.length = w.declared(w.header[name])
+			continue
+		case "Connection", "Upgrade":
+			if w.status != http.StatusSwitchingProtocols {
+				continue
+			}
+		case "Status", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Te", "Trailer":
+			continue // CGI's own, or between the web server and its client
+		case "Content-Type", "Content-Encoding":
+			typed = true
+		}
+		if !isToken(name) {
+			if !strings.HasPrefix(name, http.TrailerPrefix) {
+				w.x.conn.srv.logger().Warn("scgi: header field dropped, its name is not a token", "name", name)
+			}
+			continue
+		}
+		for _, value := range w.header[name] {
+			b = append(append(b, name...), ": "...)
+			b = append(appendFieldValue(b, value), "\r\n"...)
+		}
+	}
+	return b, typed
+}
+
+// declared is the handler's own Content-Length, or -1.
+func (w *response) declared(values []string) int64 {
+	if !bodyAllowed(w.status) && w.status != http.StatusNotModified || len(values) == 0 {
+		return -1
+	}
+	n, ok := parseDecimal(values[0])
+	if !ok {
+		w.x.conn.srv.logger().Warn("scgi: invalid Content-Length dropped", "value", values[0])
+		return -1
+	}
+	return n
+}
+
+func sortedKeys(keys []string, h http.Header) []string {
+	for k := range h {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// appendFieldValue appends value with what could end or cut a header line, or
+// makes Apache refuse it, as spaces.
+func appendFieldValue(b []byte, value string) []byte {
+	start := len(b)
+	b = append(b, strings.Trim(value, " \t\r\n")...)
+	for i, c := range b[start:] {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			b[start+i] = ' '
+		}
+	}
+	return b
+}
+
+// bodyAllowed reports whether a reply with status can have a body (RFC 9110
+// §6.4.1).
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+func (w *response) Write(p []byte) (int, error)       { return write(w, p) }
+func (w *response) WriteString(p string) (int, error) { return write(w, p) }
+
+func write[T []byte | string](w *response, p T) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.admit(int64(len(p))); err != nil {
+		return 0, err
+	}
+	if w.isHead {
+		return len(p), nil
+	}
+	if len(p) <= cap(w.buf)-len(w.buf) {
+		w.buf = append(w.buf, p...)
+		return len(p), nil
+	}
+	if err := w.send([]byte(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// admit counts n more bytes of body, if they may be.
+func (w *response) admit(n int64) error {
+	switch {
+	case w.hijacked:
+		return http.ErrHijacked
+	case w.finished:
+		return net.ErrClosed
+	case w.err != nil:
+		return w.err
+	}
+	if w.raw {
+		w.open()
+		return nil
+	}
+	w.decideByDefault()
+	switch {
+	case n == 0:
+	case !bodyAllowed(w.status):
+		return http.ErrBodyNotAllowed
+	case w.length >= 0 && w.wrote+n > w.length:
+		return http.ErrContentLength
+	}
+	w.wrote += n
+	return nil
+}
+
+// send sends the buffer and then more.
+func (w *response) send(more []byte) error {
+	out := w.buf
+	if w.status != 0 && !w.headSent {
+		out = w.complete(more)
+		w.headSent = true
+	}
+	w.buf, w.head = w.buf[:0], 0
+	if len(out)+len(more) == 0 || w.err != nil {
+		return w.err
+	}
+	w.sent = true
+	if w.err = w.x.conn.write(out, more); w.err != nil {
+		w.x.ctx.end() // the peer is gone
+	}
+	return w.err
+}
+
+// complete closes the gap between head and body, with what goes into it.
+func (w *response) complete(more []byte) []byte {
+	var gap [headGap]byte
+	last := gap[:0]
+	body := w.buf[w.head+headGap:]
+	if w.sniff && len(body)+len(more) > 0 {
+		last = append(append(append(last, "Content-Type: "...), sniffed(body, more)...), "\r\n"...)
+	}
+	if w.length >= 0 {
+		last = append(strconv.AppendInt(append(last, "Content-Length: "...), w.length, 10), "\r\n"...)
+	}
+	last = append(last, "\r\n"...)
+	start := headGap - len(last)
+	copy(w.buf[start:], w.buf[:w.head])
+	copy(w.buf[start+w.head:], last)
+	return w.buf[start:]
+}
+
+// sniffed is the Content-Type of a body that begins with its parts.
+func sniffed(body, more []byte) string {
+	if len(body) == 0 {
+		return http.DetectContentType(more)
+	}
+	if len(body) < 512 && len(more) > 0 {
+		body = append(slices.Clone(body), more[:min(512, len(more))]...)
+	}
+	return http.DetectContentType(body)
+}
+
+// ReadFrom sends a file without copying it through the program; what fits the
+// buffer is gathered there first.
+func (w *response) ReadFrom(src io.Reader) (n int64, err error) {
+	buf := scratch.Get().(*[scratchSize]byte)
+	defer scratch.Put(buf)
+	dst := struct{ io.Writer }{w} // without ReadFrom
+	n, err = io.CopyBuffer(dst, io.LimitReader(src, scratchSize/2), buf[:])
+	if err != nil || n < scratchSize/2 {
+		return n, err
+	}
+	k, err := w.readFile(src)
+	n += k
+	if err != nil {
+		return n, err
+	}
+	k, err = io.CopyBuffer(dst, struct{ io.Reader }{src}, buf[:])
+	return n + k, err
+}
+
+// readFile sends what it can of src by sendfile: nothing, if it is no file.
+func (w *response) readFile(src io.Reader) (n int64, err error) {
+	most := int64(-1)
+	limited, ok := src.(*io.LimitedReader)
+	if ok {
+		src, most = limited.R, limited.N
+	}
+	f, ok := src.(*os.File)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !ok || most == 0 || w.isHead || w.admit(0) != nil || !w.raw && !bodyAllowed(w.status) {
+		return 0, nil
+	}
+	if left := w.length - w.wrote; !w.raw && w.length >= 0 && (most < 0 || most > left) {
+		most = left
+	}
+	if err := w.send(nil); err != nil {
+		return 0, err
+	}
+	n, ok, err = w.x.conn.sendFile(f, most)
+	w.wrote += n
+	if limited != nil {
+		limited.N -= n
+	}
+	if ok && err != nil {
+		w.err = err
+		w.x.ctx.end()
+		return n, err
+	}
+	return n, nil
+}
+
+// Flush sends what there is, the header included.
+func (w *response) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for http.ResponseController.
+func (w *response) FlushError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.admit(0); err != nil {
+		return err
+	}
+	return w.send(nil)
+}
+
+// finish sends the rest of a handler's reply. errShortReply means that it is
+// not whole.
+func (w *response) finish() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hijacked || w.finished {
+		return nil
+	}
+	w.decideByDefault()
+	if w.length >= 0 && w.wrote < w.length && !w.isHead && bodyAllowed(w.status) && w.err == nil {
+		w.x.conn.srv.logger().Error("scgi: "+errShortReply.Error(), "declared", w.length, "wrote", w.wrote, "uri", w.x.Env.Get("REQUEST_URI"))
+		return errShortReply
+	}
+	if !w.raw && !w.sent && w.length < 0 && bodyAllowed(w.status) && (!w.isHead || w.wrote > 0) {
+		w.length = w.wrote
+	}
+	err := w.send(nil)
+	w.close()
+	return err
+}
+
+// restart takes back a reply of which nothing was sent; it reports false if
+// that is too late, and ends the reply then.
+func (w *response) restart() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sent {
+		w.close()
+		return false
+	}
+	w.header, w.buf = nil, w.buf[:0]
+	w.head, w.status, w.wrote, w.length = 0, 0, 0, -1
+	w.raw, w.headSent = false, false
+	return true
+}
+
+// close ends the reply: later writes fail.
+func (w *response) close() {
+	w.finished = true
+	if w.store != nil {
+		scratch.Put(w.store)
+		w.store, w.buf = nil, nil
+	}
+}
+
+// failed reports that the peer did not take the reply.
+func (w *response) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
+func (w *response) isHijacked() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hijacked
+}
+
+// rawOutput takes the reply out of CGI's syntax: what is written is sent.
+func (w *response) rawOutput() io.Writer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status != 0 {
+		panic("scgi: ProduceFunc after WriteHeader")
+	}
+	w.raw, w.isHead, w.length = true, false, -1
+	return w
+}
+
+// Hijack hands the connection over to the handler, with what it has not read
+// of its input. It holds no worker from then on.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.hijacked:
+		return nil, nil, http.ErrHijacked
+	case w.finished:
+		return nil, nil, net.ErrClosed
+	case w.status != 0 || w.raw:
+		if err := w.send(nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	w.hijacked = true
+	w.close()
+	return w.x.hijack()
+}
+
+func (w *response) SetReadDeadline(t time.Time) error {
+	w.x.conn.ownRead.Store(true)
+	return w.x.conn.rwc.SetReadDeadline(t)
+}
+
+func (w *response) SetWriteDeadline(t time.Time) error {
+	w.x.conn.ownWrite.Store(true)
+	return w.x.conn.rwc.SetWriteDeadline(t)
+}
+
+// EnableFullDuplex is always so over SCGI.
+func (w *response) EnableFullDuplex() error { return nil }
+
+// isToken reports whether s can be the name of a header field (RFC 9110
+// §5.6.2).
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}
