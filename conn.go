@@ -91,18 +91,26 @@ func (c *conn) write(head, body []byte) error {
 		if err := c.renewWrite(); err != nil {
 			return err
 		}
-		chunk := net.Buffers{head, body[:min(len(body), writeChunk)]}
-		if len(head) == 0 {
-			chunk = chunk[1:]
-		}
-		n, err := chunk.WriteTo(c.rwc)
+		chunk := body[:min(len(body), writeChunk)]
+		n, err := writeBoth(c.rwc, head, chunk)
 		if err != nil {
 			return err
 		}
-		body = body[int(n)-len(head):]
-		head = nil
+		head, body = nil, body[n-len(head):]
 	}
 	return nil
+}
+
+// writeBoth writes head and body, with one system call if w can.
+func writeBoth(w net.Conn, head, body []byte) (int, error) {
+	switch {
+	case len(head) == 0:
+		return w.Write(body)
+	case len(body) == 0:
+		return w.Write(head)
+	}
+	n, err := (&net.Buffers{head, body}).WriteTo(w)
+	return int(n), err
 }
 
 func (c *conn) renewWrite() error {
@@ -192,11 +200,14 @@ func (c *conn) finish(allRead bool) {
 	go c.linger()
 }
 
-// empty reports that the kernel holds no input.
+// empty reports that the kernel is known to hold no input.
 func (c *conn) empty() bool {
+	if c.rwc != &c.fd {
+		return noInput(c.rwc)
+	}
 	var one [1]byte
-	n, err := c.tryRead(one[:])
-	return n == 0 && (err == io.EOF || err == syscall.EAGAIN && c.rwc == &c.fd)
+	n, err := c.fd.tryRead(one[:])
+	return n == 0 && (err == io.EOF || err == syscall.EAGAIN)
 }
 
 // linger shuts down the writing side, takes what the peer still sends, within

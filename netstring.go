@@ -29,7 +29,7 @@ func cutNetstring(b []byte, max int) (start, end int, err error) {
 		switch {
 		case '0' <= c && c <= '9' && (i == 0 || b[0] != '0'):
 			digit := int(c - '0')
-			if size > (max-digit)/10 {
+			if digit > max || size > (max-digit)/10 {
 				return 0, 0, errNetstringLimit
 			}
 			size = size*10 + digit

@@ -58,6 +58,18 @@ func (w *peerWatch) remove(do func(func(fd int)), id uint64) {
 	}
 }
 
+// noInput reports that the kernel is known to hold no input for c.
+func noInput(c net.Conn) bool {
+	do := descriptor(c)
+	if do == nil {
+		return false
+	}
+	var one [1]byte
+	n, err := 1, error(nil)
+	do(func(fd int) { n, _, err = syscall.Recvfrom(fd, one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) })
+	return n == 0 || err == syscall.EAGAIN
+}
+
 // descriptor returns how to reach the descriptor of c while it is open, or nil
 // if it has none.
 func descriptor(c net.Conn) func(func(fd int)) {

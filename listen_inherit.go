@@ -1,0 +1,209 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package scgi
+
+// listen_inherit.go owns the sockets that were open before the process began:
+// a file descriptor by number, and systemd's by name. Rule: a descriptor is
+// closed only once its listener is open, and never used again after that.
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+func listenFD(s string) (net.Listener, error) {
+	fd, ok := parseDecimal(s)
+	if !ok || fd > math.MaxInt32 {
+		return nil, errAddrSyntax
+	}
+	l, err := inheritFD(int(fd))
+	if err != nil {
+		return nil, err
+	}
+	if err := releaseFD(int(fd)); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// inheritFD opens a listener on a copy of fd, and leaves fd itself as it is: what
+// is no listening socket may be someone else's.
+func inheritFD(fd int) (net.Listener, error) {
+	f, err := duplicate(fd)
+	if err != nil {
+		return nil, fmt.Errorf("%w: file descriptor %d: %w", errNotListening, fd, err)
+	}
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: file descriptor %d: %w", errNotListening, fd, err)
+	}
+	s, ok := l.(socket)
+	if !ok || !isListening(s) {
+		l.Close()
+		return nil, fmt.Errorf("%w: file descriptor %d", errNotListening, fd)
+	}
+	return &listener{socket: s, inherited: true}, nil
+}
+
+func duplicate(fd int) (*os.File, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	dup, err := syscall.Dup(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	syscall.CloseOnExec(dup)
+	return os.NewFile(uintptr(dup), "inherited socket"), nil
+}
+
+// isListening reports whether s is a stream socket that listens, or one of
+// which the system does not say whether it does.
+func isListening(s socket) bool {
+	if network := s.Addr().Network(); network != "tcp" && network != "unix" {
+		return false // net makes a listener of a datagram socket, too
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	listens := 0
+	control := raw.Control(func(fd uintptr) {
+		listens, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	})
+	return control == nil && (err != nil || listens != 0)
+}
+
+// releaseFD closes fd. Of the standard ones the number must not come free: the
+// next file that is opened would become someone's standard output.
+func releaseFD(fd int) error {
+	if fd > 2 {
+		return os.NewSyscallError("close", syscall.Close(fd))
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	return os.NewSyscallError("dup2", dup2(int(null.Fd()), fd))
+}
+
+const (
+	firstPassed = 3       // SD_LISTEN_FDS_START
+	maxPassed   = 1 << 16 // more than a process has
+)
+
+// activation is the sockets that systemd passed, as sd_listen_fds_with_names(3)
+// defines them.
+type activation struct {
+	mu      sync.Mutex
+	sockets []*passedSocket
+}
+
+type passedSocket struct {
+	fd    int
+	name  string
+	taken bool
+}
+
+// activated reads the environment once in the life of the process, and clears
+// it: neither the variables nor the sockets are for a child.
+var activated = sync.OnceValues(func() (*activation, error) {
+	a, err := parseActivation(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"), os.Getpid())
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		os.Unsetenv(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range a.sockets {
+		syscall.CloseOnExec(s.fd)
+	}
+	return a, nil
+})
+
+func listenSystemd(name string) ([]net.Listener, error) {
+	a, err := activated()
+	if err != nil {
+		return nil, err
+	}
+	return a.take(name)
+}
+
+// parseActivation reads the three variables for the process self.
+func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
+	if pid == "" || fds == "" {
+		return nil, fmt.Errorf("%w: LISTEN_PID and LISTEN_FDS are not set", errNotActivated)
+	}
+	if pid != strconv.Itoa(self) {
+		return nil, fmt.Errorf("%w to this process, %d: LISTEN_PID is %.20q", errNotActivated, self, pid)
+	}
+	n, ok := parseDecimal(fds)
+	if !ok || n < 1 || n > maxPassed {
+		return nil, fmt.Errorf("%w: LISTEN_FDS is %.20q", errNotActivated, fds)
+	}
+	names := slices.Repeat([]string{"unknown"}, int(n)) // sd_listen_fds(3)'s own word
+	if fdNames != "" {
+		names = strings.Split(fdNames, ":")
+	}
+	if len(names) != int(n) {
+		return nil, fmt.Errorf("%w: LISTEN_FDNAMES has %d names for %d sockets", errNotActivated, len(names), n)
+	}
+	a := new(activation)
+	for i, name := range names {
+		a.sockets = append(a.sockets, &passedSocket{fd: firstPassed + i, name: name})
+	}
+	return a, nil
+}
+
+// take opens the sockets called name, or all if it is "": every one of them or
+// none.
+func (a *activation) take(name string) ([]net.Listener, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sockets, err := a.find(name)
+	if err != nil {
+		return nil, err
+	}
+	var ls []net.Listener
+	for _, s := range sockets {
+		l, err := inheritFD(s.fd)
+		if err != nil {
+			closeAll(ls)
+			return nil, fmt.Errorf("%.100q: %w", s.name, err)
+		}
+		ls = append(ls, l)
+	}
+	for _, s := range sockets {
+		s.taken = true
+		releaseFD(s.fd) // the copy is what is used, whatever close says
+	}
+	return ls, nil
+}
+
+func (a *activation) find(name string) ([]*passedSocket, error) {
+	var found []*passedSocket
+	var names []string
+	for _, s := range a.sockets {
+		names = append(names, s.name)
+		if name != "" && name != s.name {
+			continue
+		}
+		if s.taken {
+			return nil, fmt.Errorf("%w: %.100q", errSocketTaken, s.name)
+		}
+		found = append(found, s)
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w; there are %.1000s", errSocketUnknown, fmt.Sprintf("%q", names))
+	}
+	return found, nil
+}

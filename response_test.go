@@ -1,0 +1,452 @@
+package scgi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// serveOnce returns the raw reply of h to request, on each kind of listener,
+// which must all agree.
+func serveOnce(t *testing.T, h HandlerFunc, request string) (raw string, log string) {
+	t.Helper()
+	for i, kind := range kinds {
+		l := listen(t, kind)
+		s := &Server{Handler: h}
+		logged := start(t, s, l)
+		got := ask(t, l.Addr(), request)
+		if i > 0 && got != raw {
+			t.Errorf("%s answers\n%q\n, %s\n%q", kind, got, kinds[0], raw)
+		}
+		raw, log = got, logged.String()
+	}
+	return raw, log
+}
+
+func TestReplySyntax(t *testing.T) {
+	big := strings.Repeat("x", 3*scratchSize)
+	const text = "Content-Type: text/plain; charset=utf-8\r\n"
+	for _, test := range []struct {
+		name  string
+		head  bool
+		h     HandlerFunc
+		reply string
+	}{
+		{"nothing at all", false, func(w http.ResponseWriter, r *Request) {}, "Status: 200 OK\r\nContent-Length: 0\r\n\r\n"},
+		{"text", false, func(w http.ResponseWriter, r *Request) { io.WriteString(w, "hi") },
+			"Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nhi"},
+		{"sniffed over several writes", false, func(w http.ResponseWriter, r *Request) {
+			io.WriteString(w, "<!DOCTYPE")
+			io.WriteString(w, " HTML>")
+		}, "Status: 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 15\r\n\r\n<!DOCTYPE HTML>"},
+		{"own header, sorted", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("X-B", "2")
+			w.Header().Set("X-A", "1")
+			w.Header().Add("X-A", "again")
+			w.Header().Set("Content-Type", "a/b")
+			w.WriteHeader(404)
+			w.Header().Set("X-Late", "1")
+			io.WriteString(w, "hi")
+		}, "Status: 404 Not Found\r\nContent-Type: a/b\r\nX-A: 1\r\nX-A: again\r\nX-B: 2\r\nContent-Length: 2\r\n\r\nhi"},
+		{"no type wanted", false, func(w http.ResponseWriter, r *Request) {
+			w.Header()["Content-Type"] = nil
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\nContent-Length: 2\r\n\r\nhi"},
+		{"encoded is not sniffed", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi"},
+		{"a code without a name", false, func(w http.ResponseWriter, r *Request) { w.WriteHeader(599) },
+			"Status: 599 status code 599\r\nContent-Length: 0\r\n\r\n"},
+		{"informational ones are not sent", false, func(w http.ResponseWriter, r *Request) {
+			w.WriteHeader(103)
+			w.WriteHeader(100)
+			w.WriteHeader(201)
+		}, "Status: 201 Created\r\nContent-Length: 0\r\n\r\n"},
+		{"location without a status", false, func(w http.ResponseWriter, r *Request) { w.Header().Set("Location", "/x") },
+			"Status: 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"},
+		{"location with a status", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Location", "/x")
+			w.WriteHeader(201)
+		}, "Status: 201 Created\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"},
+		{"204 has no body", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "2")
+			w.WriteHeader(204)
+			if _, err := io.WriteString(w, "hi"); err != http.ErrBodyNotAllowed {
+				panic(err)
+			}
+		}, "Status: 204 No Content\r\n\r\n"},
+		{"304 has no body", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "2")
+			w.WriteHeader(304)
+			if _, err := io.WriteString(w, "hi"); err != http.ErrBodyNotAllowed {
+				panic(err)
+			}
+		}, "Status: 304 Not Modified\r\nContent-Length: 2\r\n\r\n"},
+		{"HEAD has no body, its length is told", true, func(w http.ResponseWriter, r *Request) {
+			n, err := io.WriteString(w, "hi")
+			if n != 2 || err != nil {
+				panic(err)
+			}
+		}, "Status: 200 OK\r\nContent-Length: 2\r\n\r\n"},
+		{"HEAD, nothing written", true, func(w http.ResponseWriter, r *Request) { w.Header().Set("Content-Length", "7") },
+			"Status: 200 OK\r\nContent-Length: 7\r\n\r\n"},
+		{"HEAD, no length known", true, func(w http.ResponseWriter, r *Request) {}, "Status: 200 OK\r\n\r\n"},
+		{"hop by hop", false, func(w http.ResponseWriter, r *Request) {
+			for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Status", "Trailer:X"} {
+				w.Header().Set(name, "x")
+			}
+			w.Header()["transfer-encoding"] = []string{"chunked"}
+			w.Header().Set("X", "1")
+		}, "Status: 200 OK\r\nX: 1\r\nContent-Length: 0\r\n\r\n"},
+		{"what could end a line", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("X", " a\r\nSet-Cookie: b\x00\x01\x7fc\td ")
+			w.Header()["X-B\r\nEvil"] = []string{"1"}
+			w.Header()["X B"] = []string{"1"}
+			w.Header()["X\x00"] = []string{"1"}
+			w.Header()[""] = []string{"1"}
+			w.Header()["X-ä"] = []string{"1"}
+			w.Header()["X:Y"] = []string{"1"}
+		}, "Status: 200 OK\r\nX: a  Set-Cookie: b   c\td\r\nContent-Length: 0\r\n\r\n"},
+		{"invalid Content-Length", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "+2")
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nhi"},
+		{"flush first", false, func(w http.ResponseWriter, r *Request) {
+			w.(http.Flusher).Flush()
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\n\r\nhi"},
+		{"larger than the buffer", false, func(w http.ResponseWriter, r *Request) { io.WriteString(w, big) },
+			"Status: 200 OK\r\n" + text + "\r\n" + big},
+		{"larger than the buffer, its length declared", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
+			w.Write([]byte("xx"))
+			w.Write([]byte(big[2:]))
+		}, "Status: 200 OK\r\n" + text + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(big)) + big},
+		{"a header larger than the buffer", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("X", big)
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\nX: " + big + "\r\n" + text + "Content-Length: 2\r\n\r\nhi"},
+		{"over its Content-Length", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "2")
+			if n, err := w.Write([]byte("abc")); n != 0 || err != http.ErrContentLength {
+				panic(err)
+			}
+			w.Write([]byte("ab"))
+		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nab"},
+		{"short of its Content-Length, nothing sent yet", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "3")
+			w.Write([]byte("ab"))
+		}, "Status: 500 Internal Server Error\r\n" + text + "X-Content-Type-Options: nosniff\r\nContent-Length: 22\r\n\r\nInternal Server Error\n"},
+		{"panic before anything was sent", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("X", "1")
+			w.Write([]byte("ab"))
+			panic("no")
+		}, "Status: 500 Internal Server Error\r\n" + text + "X-Content-Type-Options: nosniff\r\nContent-Length: 22\r\n\r\nInternal Server Error\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			request := get("/")
+			if test.head {
+				request = encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", "HEAD")
+			}
+			raw, _ := serveOnce(t, test.h, request)
+			if raw != test.reply {
+				t.Errorf("got\n%.300q\nwant\n%.300q", raw, test.reply)
+			}
+		})
+	}
+}
+
+func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
+	raw, _ := serveOnce(t, func(w http.ResponseWriter, r *Request) {
+		for _, code := range []int{-1, 0, 99, 1000} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("WriteHeader(%d) did not panic", code)
+					}
+				}()
+				w.WriteHeader(code)
+			}()
+		}
+	}, get("/"))
+	if r := parseReply(t, raw); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// writeCounter counts the writes on a connection.
+type writeCounter struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c writeCounter) Write(p []byte) (int, error) { c.writes.Add(1); return c.Conn.Write(p) }
+
+func TestOneWriteForAPageThatFits(t *testing.T) {
+	client, server := net.Pipe()
+	var writes atomic.Int64
+	l := &oneConn{conns: make(chan net.Conn, 1)}
+	l.conns <- writeCounter{server, &writes}
+	start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		for range 100 {
+			io.WriteString(w, "a line of a page\n")
+		}
+	})}, l)
+	go io.WriteString(client, get("/"))
+	reply := make([]byte, 1<<16)
+	n, err := client.Read(reply)
+	if r := parseReply(t, string(reply[:n])); err != nil || len(r.body) != 1700 || r.header.Get("Content-Length") != "1700" {
+		t.Errorf("the first read gives %d bytes of body, %v", len(r.body), err)
+	}
+	client.Close()
+	if writes.Load() != 1 {
+		t.Errorf("%d writes", writes.Load())
+	}
+}
+
+// oneConn is a listener whose connections the test provides.
+type oneConn struct{ conns chan net.Conn }
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	c, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Net: "pipe"} }
+func (l *oneConn) Close() error {
+	defer func() { recover() }() // twice
+	close(l.conns)
+	return nil
+}
+
+func TestReadFromFile(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 100000)
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for size, length := range map[int]string{len(content): "", 100: "", 0: "", 500000: "500000", scratchSize / 2: "", scratchSize/2 + 1: ""} {
+		raw, _ := serveOnce(t, func(w http.ResponseWriter, r *Request) {
+			f, err := os.Open(name)
+			if err != nil {
+				panic(err)
+			}
+			defer f.Close()
+			if length != "" {
+				w.Header().Set("Content-Length", length)
+			}
+			n, err := io.CopyN(w, f, int64(size))
+			if n != int64(size) || err != nil {
+				t.Errorf("CopyN of %d: %d, %v", size, n, err)
+			}
+		}, get("/"))
+		if r := parseReply(t, raw); r.body != string(content[:size]) {
+			t.Errorf("%d bytes were sent as %d others", size, len(r.body))
+		}
+	}
+	// More than was declared is an error, and not sent.
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			f, _ := os.Open(name)
+			defer f.Close()
+			w.Header().Set("Content-Length", "50000")
+			if _, err := io.Copy(w, f); err != http.ErrContentLength {
+				t.Errorf("too long a file: %v", err)
+			}
+		})}, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/"))
+		raw, _ := io.ReadAll(c)
+		if _, body, _ := strings.Cut(string(raw), "\r\n\r\n"); len(body) > 50000 || !bytes.HasPrefix(content, []byte(body)) {
+			t.Errorf("%d bytes were sent", len(body))
+		}
+	})
+}
+
+func TestReadFromOthers(t *testing.T) {
+	content := strings.Repeat("0123456789abcdef", 10000)
+	raw, _ := serveOnce(t, func(w http.ResponseWriter, r *Request) {
+		n, err := io.Copy(w, struct{ io.Reader }{strings.NewReader(content)})
+		if n != int64(len(content)) || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	}, get("/"))
+	if r := parseReply(t, raw); r.body != content {
+		t.Errorf("%d bytes were sent", len(r.body))
+	}
+}
+
+func TestAbortedReplyIsCut(t *testing.T) {
+	for _, kind := range []string{"tcp", "tcp portable"} {
+		for name, h := range map[string]HandlerFunc{
+			"panic": func(w http.ResponseWriter, r *Request) {
+				io.WriteString(w, "half")
+				w.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
+			},
+			"short": func(w http.ResponseWriter, r *Request) {
+				w.Header().Set("Content-Length", "10")
+				io.WriteString(w, "half")
+				w.(http.Flusher).Flush()
+			},
+		} {
+			l := listen(t, kind)
+			start(t, &Server{Handler: h}, l)
+			c := dial(t, l.Addr())
+			io.WriteString(c, get("/"))
+			if _, err := io.ReadAll(c); err == nil {
+				t.Errorf("%s, %s: the reply seems whole", kind, name)
+			}
+		}
+	}
+}
+
+func TestProduce(t *testing.T) {
+	for _, kind := range kinds {
+		l := listen(t, kind)
+		start(t, &Server{Handler: ProduceFunc(func(env Env, size int64, in io.Reader, out io.Writer) {
+			switch env.Get("REQUEST_URI") {
+			case "/raw":
+				io.Copy(out, in)
+			case "/flush":
+				io.WriteString(out, "<a>")
+				out.(http.Flusher).Flush()
+				io.WriteString(out, "</a>")
+			case "/big":
+				out.Write(bytes.Repeat([]byte("y"), 100000))
+			case "/panic":
+				io.WriteString(out, "half")
+				panic(http.ErrAbortHandler)
+			}
+		})}, l)
+		const page = "Status: 404 My Own\nX: y\n\nno\r\n"
+		if got := ask(t, l.Addr(), post("/raw", page)); got != page {
+			t.Errorf("%s: %q", kind, got)
+		}
+		if got := ask(t, l.Addr(), get("/flush")); got != "<a></a>" {
+			t.Errorf("%s: %q", kind, got)
+		}
+		if got := ask(t, l.Addr(), get("/big")); len(got) != 100000 {
+			t.Errorf("%s: %d bytes", kind, len(got))
+		}
+		if got := ask(t, l.Addr(), get("/nothing")); got != "" {
+			t.Errorf("%s: %q", kind, got)
+		}
+		if got := parseReply(t, ask(t, l.Addr(), get("/panic"))); got.status != 500 {
+			t.Errorf("%s: %+v", kind, got)
+		}
+	}
+}
+
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func TestProduceBehindWrappers(t *testing.T) {
+	produce := ProduceFunc(func(env Env, size int64, in io.Reader, out io.Writer) { io.WriteString(out, "raw") })
+	l := listen(t, "unix")
+	start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { produce.ServeSCGI(wrapped{wrapped{w}}, r) })}, l)
+	if got := ask(t, l.Addr(), get("/")); got != "raw" {
+		t.Errorf("%q", got)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a foreign ResponseWriter was taken")
+		}
+	}()
+	produce.ServeSCGI(struct{ http.ResponseWriter }{}, &Request{})
+}
+
+func TestHijack(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{MaxWorkers: 1, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			if r.Env.Get("REQUEST_URI") != "/upgrade" {
+				return
+			}
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "echo")
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
+				t.Errorf("writing after Hijack: %v", err)
+			}
+			line, err := rw.ReadString('\n')
+			fmt.Fprintf(c, "echo %s", line)
+			line, err = rw.ReadString('\n')
+			fmt.Fprintf(c, "echo %s", line)
+			if err != nil {
+				t.Error(err)
+			}
+		})}
+		start(t, s, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/upgrade")+"early\n")
+		br := bufio.NewReader(c)
+		want := "Status: 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\necho early\n"
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(br, got); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got, err)
+		}
+		// The only worker is free again, and Shutdown does not wait.
+		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+			t.Errorf("%+v", r)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		io.WriteString(c, "late\n")
+		if line, err := br.ReadString('\n'); line != "echo late\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+	})
+}
+
+func TestLateUseFails(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		var w http.ResponseWriter
+		var r *Request
+		start(t, &Server{Handler: HandlerFunc(func(ww http.ResponseWriter, rr *Request) { w, r = ww, rr })}, l)
+		ask(t, l.Addr(), post("/first", "body"))
+		late := w
+		env := r.Env
+		lateReq := r
+		ask(t, l.Addr(), post("/second", "BODY"))
+		if _, err := late.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a late Write: %v", err)
+		}
+		if err := http.NewResponseController(late).Flush(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a late Flush: %v", err)
+		}
+		if _, _, err := http.NewResponseController(late).Hijack(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a late Hijack: %v", err)
+		}
+		if _, err := lateReq.Body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
+			t.Errorf("a late Read: %v", err)
+		}
+		if env.Get("REQUEST_URI") != "/first" || lateReq.Context().Err() == nil {
+			t.Errorf("kept: %q, %v", env.Get("REQUEST_URI"), lateReq.Context().Err())
+		}
+		late.Header().Set("X", "late")
+		late.WriteHeader(500)
+	})
+}

@@ -1,0 +1,527 @@
+package scgi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+func TestShutdownBeforeServe(t *testing.T) {
+	for _, end := range []func(*Server) error{(*Server).Close, func(s *Server) error { return s.Shutdown(context.Background()) }} {
+		var s Server
+		if err := end(&s); err != nil {
+			t.Error(err)
+		}
+		l := listen(t, "unix")
+		if err := s.Serve(l); err != ErrServerClosed {
+			t.Errorf("Serve returned %v", err)
+		}
+		if _, err := net.Dial("unix", l.Addr().String()); err == nil {
+			t.Error("the listener was not closed")
+		}
+		if err := s.ListenAndServe("127.0.0.1:0"); err != ErrServerClosed {
+			t.Errorf("ListenAndServe returned %v", err)
+		}
+		if err := end(&s); err != nil {
+			t.Errorf("again: %v", err)
+		}
+	}
+}
+
+func TestServeReturnsWhenItsListenerIsClosed(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		served := make(chan error)
+		var s Server
+		go func() { served <- s.Serve(l) }()
+		ask(t, l.Addr(), get("/"))
+		l.Close()
+		if err := <-served; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Serve returned %v", err)
+		}
+		s.Close()
+	})
+}
+
+// A request under way is served to its end, and those that wait in the
+// kernel's backlog are served too, not reset.
+func TestShutdownServesWhatWaits(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		leakCheck(t)
+		const queued = 20
+		inHandler, release := make(chan bool), make(chan bool)
+		s := &Server{MaxConns: 1, MaxWorkers: 1, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			if r.Env.Get("REQUEST_URI") == "/first" {
+				inHandler <- true
+				<-release
+			}
+			io.WriteString(w, "done")
+		})}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		replies := make(chan string, queued+1)
+		send := func(uri string) {
+			c := dial(t, l.Addr())
+			io.WriteString(c, get(uri))
+			go func() {
+				reply, err := io.ReadAll(c)
+				replies <- fmt.Sprint(string(reply), err)
+			}()
+		}
+		send("/first")
+		<-inHandler
+		for range queued {
+			send("/queued") // MaxConns keeps them in the backlog
+		}
+		done := make(chan error)
+		go func() { done <- s.Shutdown(within(patience)) }()
+		<-s.stopping
+		close(release)
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+		for range queued + 1 {
+			if r := <-replies; !strings.HasSuffix(r, "done<nil>") {
+				t.Errorf("a reply was %q", r)
+			}
+		}
+		if _, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
+			t.Error("it still listens")
+		}
+	})
+}
+
+func TestShutdownGivesUpWithItsContext(t *testing.T) {
+	l := listen(t, "unix")
+	hold := make(chan bool)
+	inHandler := make(chan *Request)
+	s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		inHandler <- r
+		<-hold
+	})}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	c := dial(t, l.Addr())
+	io.WriteString(c, get("/"))
+	r := <-inHandler
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); err != context.Canceled {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if r.Context().Err() != nil {
+		t.Error("Shutdown cancelled a request")
+	}
+	s.Close()
+	<-r.Context().Done()
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+	close(hold)
+	<-s.drained
+	if err := <-served; err != ErrServerClosed {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestManyListeners(t *testing.T) {
+	var s Server
+	served := make(chan error)
+	var addrs []net.Addr
+	for _, kind := range kinds {
+		l := listen(t, kind)
+		addrs = append(addrs, l.Addr())
+		go func() { served <- s.Serve(l) }()
+	}
+	for _, addr := range addrs {
+		if r := parseReply(t, ask(t, addr, get("/"))); r.status != 200 {
+			t.Errorf("%v: %+v", addr, r)
+		}
+	}
+	if err := s.Shutdown(within(patience)); err != nil {
+		t.Error(err)
+	}
+	for range kinds {
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	}
+}
+
+func TestNilHandlerPrintsTheVariables(t *testing.T) {
+	l := listen(t, "unix")
+	start(t, &Server{}, l)
+	r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "B", "a\r\nFAKE: 1", "A\n", "2")))
+	want := "CONTENT_LENGTH: \"0\"\nSCGI: \"1\"\nB: \"a\\r\\nFAKE: 1\"\nA\\n: \"2\"\n"
+	if r.body != want || r.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Errorf("%q, want %q", r.body, want)
+	}
+}
+
+func TestPanics(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{MaxWorkers: 2, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			switch r.Env.Get("REQUEST_URI") {
+			case "/panic":
+				panic("the handler's word")
+			case "/goexit":
+				runtime.Goexit()
+			case "/abort":
+				panic(http.ErrAbortHandler)
+			}
+			io.WriteString(w, "fine")
+		})}
+		log := start(t, s, l)
+		for range 20 {
+			for uri, status := range map[string]int{"/panic": 500, "/goexit": 500, "/abort": 500, "/": 200} {
+				if r := parseReply(t, ask(t, l.Addr(), get(uri))); r.status != status {
+					t.Errorf("%s: %+v", uri, r)
+				}
+			}
+		}
+		if n := s.Stats().Panics; n != 40 {
+			t.Errorf("%d panics were counted", n)
+		}
+		text := log.String()
+		for _, want := range []string{"the handler's word", "method=GET", "uri=/panic", "uri=/goexit", "stack=", "server_test.go"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in the log", want)
+			}
+		}
+		if strings.Contains(text, "/abort") {
+			t.Error("ErrAbortHandler was logged")
+		}
+	})
+}
+
+func TestMaxWorkers(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		const max, requests = 3, 50
+		var now, high atomic.Int64
+		start(t, &Server{MaxWorkers: max, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			if n := now.Add(1); n > high.Load() {
+				high.Store(n)
+			}
+			runtime.Gosched()
+			now.Add(-1)
+		})}, l)
+		var wg sync.WaitGroup
+		for range requests {
+			wg.Go(func() { ask(t, l.Addr(), get("/")) })
+		}
+		wg.Wait()
+		if high.Load() > max {
+			t.Errorf("%d handlers ran at once", high.Load())
+		}
+	})
+}
+
+// Connections that have not sent their header hold no worker.
+func TestSilentConnectionsHoldNoWorker(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		leakCheck(t)
+		s := &Server{MaxWorkers: 4}
+		start(t, s, l)
+		var silent []net.Conn
+		for i := range 300 {
+			c := dial(t, l.Addr())
+			if i%2 == 0 {
+				io.WriteString(c, "70:CONTENT_LENGTH")
+			}
+			silent = append(silent, c)
+		}
+		for range 20 {
+			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+				t.Errorf("%+v", r)
+			}
+		}
+		for _, c := range silent {
+			c.Close()
+		}
+	})
+}
+
+func TestMaxConns(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{MaxConns: 2}
+		start(t, s, l)
+		var waiting []net.Conn
+		for range 5 {
+			waiting = append(waiting, dial(t, l.Addr()))
+		}
+		for _, c := range waiting { // only now do the first two let go
+			io.WriteString(c, get("/"))
+			if reply, err := io.ReadAll(c); err != nil || len(reply) == 0 {
+				t.Errorf("%q, %v", reply, err)
+			}
+			c.Close()
+		}
+	})
+}
+
+func TestBodyLimit(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		log := start(t, &Server{MaxBodyBytes: 1000, Handler: echo}, l)
+		if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 1000)))); r.status != 200 || len(r.body) != 1000 {
+			t.Errorf("at the limit: %+v", r)
+		}
+		// The refusal arrives although 20 MB are on their way.
+		for range 3 {
+			if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 20e6)))); r.status != 413 {
+				t.Errorf("over the limit: %+v", r)
+			}
+		}
+		if !strings.Contains(log.String(), "413") {
+			t.Errorf("the log says %q", log)
+		}
+	})
+}
+
+func TestHeaderLimit(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		block := func(n int) string {
+			return encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "X", strings.Repeat("y", n-len("CONTENT_LENGTH_0_SCGI_1_X__")))
+		}
+		start(t, &Server{MaxHeaderBytes: 100000}, l)
+		if r := parseReply(t, ask(t, l.Addr(), block(100000))); r.status != 200 {
+			t.Errorf("at the limit: %d", r.status)
+		}
+		if r := parseReply(t, ask(t, l.Addr(), block(100001))); r.status != 431 {
+			t.Errorf("over the limit: %d", r.status)
+		}
+	})
+}
+
+func TestRefusalsSayWhy(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{}
+		log := start(t, s, l)
+		raw := ask(t, l.Addr(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if !strings.HasPrefix(raw, "HTTP/1.1 400 ") || !strings.Contains(raw, "SCGI") {
+			t.Errorf("HTTP is answered with %q", raw)
+		}
+		if raw := ask(t, l.Addr(), "\x16\x03\x01\x02\x00\x01\x00"); raw != tlsAlert {
+			t.Errorf("TLS is answered with %q", raw)
+		}
+		r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0")))
+		if r.status != 400 || !strings.Contains(r.body, "include scgi_params") || strings.Count(r.body, "\n") != 1 {
+			t.Errorf("without SCGI: %+v", r)
+		}
+		if n := strings.Count(log.String(), "\n"); n != 3 || s.Stats().Refused != 3 {
+			t.Errorf("%d lines for %d refusals:\n%s", n, s.Stats().Refused, log)
+		}
+		if l.Addr().Network() == "tcp" && !strings.Contains(log.String(), "peer=127.0.0.1:") {
+			t.Errorf("no peer in %s", log)
+		}
+	})
+}
+
+func TestEmptyConnectionsLeaveOnlyACount(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{}
+		log := start(t, s, l)
+		for range 10 {
+			c := dial(t, l.Addr())
+			c.(interface{ CloseWrite() error }).CloseWrite()
+			if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
+		}
+		if st := s.Stats(); st.Empty != 10 || st.Refused != 0 || log.String() != "" {
+			t.Errorf("%+v, log %q", st, log)
+		}
+	})
+}
+
+// failingListener fails a few times before it works.
+type failingListener struct {
+	net.Listener
+	fails []error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	if len(l.fails) > 0 {
+		err := l.fails[0]
+		l.fails = l.fails[1:]
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestTemporaryAcceptErrorsAreWaitedOut(t *testing.T) {
+	l := &failingListener{listen(t, "unix"), []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.EMFILE}}
+	log := start(t, &Server{}, l)
+	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+		t.Errorf("%+v", r)
+	}
+	if n := strings.Count(log.String(), "accept failed"); n != 5 {
+		t.Errorf("%d failures were logged", n)
+	}
+	var s Server
+	if err := s.Serve(&failingListener{listen(t, "unix"), []error{syscall.EINVAL}}); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("another error ends Serve with %v", err)
+	}
+	s.Close()
+}
+
+// pipeServer serves on in-memory connections, for tests of time.
+func pipeServer(t *testing.T, s *Server) (dial func() net.Conn) {
+	l := &oneConn{conns: make(chan net.Conn)}
+	start(t, s, l)
+	return func() net.Conn {
+		client, server := net.Pipe()
+		l.conns <- server
+		return client
+	}
+}
+
+func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{ReadHeaderTimeout: 10 * time.Second}
+		dial := pipeServer(t, s)
+		silent := dial()
+		began := time.Now()
+		if b, err := io.ReadAll(silent); len(b) != 0 || err != nil || time.Since(began) != 10*time.Second {
+			t.Errorf("a silent connection got %q, %v after %v", b, err, time.Since(began))
+		}
+		if n := s.Stats().Empty; n != 1 {
+			t.Errorf("%d empty connections", n)
+		}
+		dripping := dial()
+		began = time.Now()
+		go func() {
+			io.WriteString(dripping, "70:")
+			for range 100 {
+				time.Sleep(time.Second)
+				if _, err := io.WriteString(dripping, "X"); err != nil {
+					return
+				}
+			}
+		}()
+		b, _ := io.ReadAll(dripping)
+		dripping.Close()
+		if r := parseReply(t, string(b)); r.status != 408 || time.Since(began) > 10*time.Second+lingerTime {
+			t.Errorf("a dripping one got %d after %v", r.status, time.Since(began))
+		}
+	})
+}
+
+func TestReadAndWriteTimeoutsAreRenewedByProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		dial := pipeServer(t, &Server{ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			for i := 0; err == nil && i < 20; i++ {
+				if _, err = io.WriteString(w, "x"); err == nil {
+					err = http.NewResponseController(w).Flush()
+				}
+			}
+			ended <- err
+		})})
+		upload := func(c net.Conn, pause time.Duration) {
+			io.WriteString(c, encode("", "CONTENT_LENGTH", "20", "SCGI", "1"))
+			for range 20 {
+				time.Sleep(pause)
+				if _, err := io.WriteString(c, "x"); err != nil {
+					return
+				}
+			}
+		}
+		download := func(c net.Conn, pause time.Duration) {
+			var one [100]byte
+			for {
+				if _, err := c.Read(one[:]); err != nil {
+					return
+				}
+				time.Sleep(pause)
+			}
+		}
+		for _, test := range []struct {
+			read, write time.Duration
+			timeout     bool
+		}{{9 * time.Second, 9 * time.Second, false}, {11 * time.Second, 0, true}, {0, 11 * time.Second, true}} {
+			c := dial()
+			var peers sync.WaitGroup
+			peers.Go(func() { upload(c, test.read) })
+			peers.Go(func() { download(c, test.write) })
+			if err := <-ended; errors.Is(err, os.ErrDeadlineExceeded) != test.timeout {
+				t.Errorf("%+v: %v", test, err)
+			}
+			c.Close()
+			peers.Wait()
+		}
+	})
+}
+
+func TestHandlersOwnDeadlines(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			rc := http.NewResponseController(w)
+			if err := rc.SetReadDeadline(time.Unix(1, 0)); err != nil {
+				t.Error(err)
+			}
+			early, err := io.ReadAll(r.Body)
+			if err := rc.SetReadDeadline(time.Time{}); err != nil {
+				t.Error(err)
+			}
+			rest, _ := io.ReadAll(r.Body)
+			fmt.Fprint(w, errors.Is(err, os.ErrDeadlineExceeded), len(early)+len(rest))
+			if err := rc.SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+			if err := rc.EnableFullDuplex(); err != nil {
+				t.Error(err)
+			}
+		})}, l)
+		body := strings.Repeat("x", 100000)
+		whole := post("/", body)
+		head := len(whole) - len(body)
+		if r := parseReply(t, ask(t, l.Addr(), whole[:head], whole[head:])); r.body != "true 100000" {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestLogsNothingOfPeersThatGo(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		gone, failed := make(chan bool), make(chan bool)
+		log := start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			defer close(failed)
+			<-gone
+			for range 100 {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+			t.Error("writing never failed")
+		})}, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/"))
+		c.Close()
+		gone <- true
+		<-failed
+		if log.String() != "" {
+			t.Errorf("the log says %s", log)
+		}
+	})
+}
