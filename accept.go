@@ -5,7 +5,6 @@ package scgi
 // orderly end.
 
 import (
-	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -22,19 +21,23 @@ type acceptor struct {
 }
 
 func newAcceptor(l net.Listener) *acceptor {
-	a := &acceptor{l: l}
-	if own, ok := l.(*listener); ok {
-		a.inherited = own.inherited
-		l = own.unwrap()
+	own, ok := l.(*listener)
+	return &acceptor{l: l, raw: newAcceptRaw(l), inherited: ok && own.inherited}
+}
+
+// tryAccept puts a connection that is queued into c. It fails with EAGAIN if
+// there is none, or none can be had without waiting.
+func (a *acceptor) tryAccept(c *conn) error {
+	if a.raw == nil {
+		return syscall.EAGAIN
 	}
-	a.raw = newAcceptRaw(l)
-	return a
+	return a.raw.tryAccept(c)
 }
 
 // accept waits for a connection and puts it into c.
 func (a *acceptor) accept(c *conn) (err error) {
 	if a.raw != nil {
-		if err := a.raw.accept(c); !errors.Is(err, syscall.EAGAIN) {
+		if err := a.raw.accept(c); err != syscall.EAGAIN {
 			return err
 		}
 	}
@@ -42,11 +45,10 @@ func (a *acceptor) accept(c *conn) (err error) {
 	return err
 }
 
-// backlog puts a connection that is queued already into c. It works after
-// interrupt.
-func (a *acceptor) backlog(c *conn) (err error) {
+// backlog is tryAccept after interrupt, where nothing is lost by asking longer.
+func (a *acceptor) backlog(c *conn) error {
 	if a.raw != nil {
-		return a.raw.accept(c)
+		return a.raw.tryAccept(c)
 	}
 	d, ok := a.l.(interface{ SetDeadline(time.Time) error })
 	if !ok {

@@ -193,7 +193,7 @@ func (c *conn) receive(use func([]byte)) error {
 // sent what was not read, closing at once would reset the connection and take
 // the reply with it.
 func (c *conn) finish(allRead bool) {
-	if allRead && c.empty() {
+	if allRead {
 		c.close()
 		return
 	}

@@ -24,6 +24,7 @@ type exchange struct {
 	reply  response
 	ctx    requestContext
 	worker *worker[*exchange]
+	alone  bool   // nothing follows the header
 	extra  string // input after the body
 }
 
@@ -31,7 +32,7 @@ type exchange struct {
 // bytes, as far as they have come, are in rest.
 func newExchange(c *conn, env Env, h header, rest string) *exchange {
 	early := rest[:min(int64(len(rest)), h.length)]
-	x := &exchange{conn: c, extra: rest[len(early):]}
+	x := &exchange{conn: c, alone: h.alone(), extra: rest[len(early):]}
 	x.Request = Request{Env: env, ContentLength: h.length, Body: &x.body, ctx: &x.ctx, peer: c.rwc}
 	x.body.conn, x.body.early = c, early
 	x.body.left.Store(h.length)
@@ -67,7 +68,7 @@ func (x *exchange) settle(returned *bool) {
 	switch {
 	case x.reply.isHijacked():
 	case err == nil:
-		x.conn.finish(x.body.left.Load() == 0 && x.extra == "")
+		x.conn.finish(x.allRead())
 	case x.reply.failed(): // the peer is gone
 		x.conn.close()
 	case x.reply.restart():
@@ -77,6 +78,14 @@ func (x *exchange) settle(returned *bool) {
 	default:
 		x.conn.abort()
 	}
+}
+
+// allRead reports that the peer has nothing left to send. Of a request that
+// has no body that needs no look at the socket, which would be a twentieth of
+// an exchange; some clients send a body all the same when CONTENT_LENGTH is 0,
+// but not with a GET.
+func (x *exchange) allRead() bool {
+	return x.extra == "" && (x.alone || x.body.left.Load() == 0 && x.conn.empty())
 }
 
 // report logs the end of a handler that did not return.

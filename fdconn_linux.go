@@ -331,22 +331,30 @@ func (c *fdConn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: network, Addr: c.RemoteAddr(), Err: err}
 }
 
-// acceptRaw takes what a listener has queued straight from its descriptor. To
-// wait is left to the listener's own Accept, so that closing or interrupting it
-// works as ever; under load there is rarely a wait.
+// acceptRaw takes connections straight from a listener's descriptor. To wait
+// for one it needs a listener of this package's own; with another it leaves
+// that to its Accept, so that closing and interrupting it work as ever.
 type acceptRaw struct {
 	raw  syscall.RawConn
+	wait syscall.RawConn // nil: can't be waited on
 	unix bool
 
 	fd   int
 	err  error
 	peer syscall.RawSockaddrInet6
-	next func(uintptr) // (*acceptRaw).accept4
+	once func(uintptr)      // accept4, made but once
+	next func(uintptr) bool // likewise
 }
 
 // newAcceptRaw returns nil for a listener that can't be accepted from so.
 func newAcceptRaw(l net.Listener) *acceptRaw {
 	a := &acceptRaw{}
+	a.next = a.accept4
+	a.once = func(fd uintptr) { a.accept4(fd) }
+	own, _ := l.(*listener)
+	if own != nil {
+		l = own.unwrap()
+	}
 	var err error
 	switch l := l.(type) {
 	case *net.TCPListener:
@@ -360,7 +368,11 @@ func newAcceptRaw(l net.Listener) *acceptRaw {
 	if err != nil {
 		return nil
 	}
-	a.next = a.accept4
+	if own != nil {
+		if f, err := own.waitable(); err == nil {
+			a.wait, _ = f.SyscallConn()
+		}
+	}
 	if !a.unix {
 		_ = a.raw.Control(inherit)
 	}
@@ -377,8 +389,8 @@ func inherit(fd uintptr) {
 	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
 }
 
-// accept4 takes a queued connection, or fails with EAGAIN.
-func (a *acceptRaw) accept4(listener uintptr) {
+// accept4 takes a queued connection. It reports false if there is none.
+func (a *acceptRaw) accept4(listener uintptr) bool {
 	for {
 		size := uint32(unsafe.Sizeof(a.peer))
 		fd, _, errno := syscall.Syscall6(syscall.SYS_ACCEPT4, listener, uintptr(unsafe.Pointer(&a.peer)),
@@ -386,24 +398,46 @@ func (a *acceptRaw) accept4(listener uintptr) {
 		switch errno {
 		case 0:
 			a.fd, a.err = int(fd), nil
-			return
+			return true
 		case syscall.EINTR, syscall.ECONNABORTED:
 		default:
 			a.err = errno
-			return
+			return errno != syscall.EAGAIN
 		}
 	}
 }
 
-// accept puts a queued connection into c, or fails with EAGAIN.
-func (a *acceptRaw) accept(c *conn) error {
-	if err := a.raw.Control(a.next); err != nil {
+// tryAccept puts a queued connection into c, or fails with EAGAIN.
+func (a *acceptRaw) tryAccept(c *conn) error {
+	if err := a.raw.Control(a.once); err != nil {
 		return err
 	}
-	if a.err != nil {
-		return os.NewSyscallError("accept4", a.err)
+	return a.take(c)
+}
+
+// accept waits for a connection and puts it into c. It fails with EAGAIN if it
+// can't wait.
+func (a *acceptRaw) accept(c *conn) error {
+	if a.wait == nil {
+		return syscall.EAGAIN
 	}
-	c.fd.open(a.fd, a.unix, &a.peer)
-	c.rwc = &c.fd
-	return nil
+	if err := a.wait.Read(a.next); err != nil {
+		if closed := a.raw.Control(func(uintptr) {}); closed != nil {
+			return closed // by its own name
+		}
+		return err
+	}
+	return a.take(c)
+}
+
+func (a *acceptRaw) take(c *conn) error {
+	switch a.err {
+	case nil:
+		c.fd.open(a.fd, a.unix, &a.peer)
+		c.rwc = &c.fd
+		return nil
+	case syscall.EAGAIN:
+		return a.err
+	}
+	return os.NewSyscallError("accept4", a.err)
 }

@@ -21,4 +21,5 @@ type acceptRaw struct{}
 
 func newAcceptRaw(net.Listener) *acceptRaw { return nil }
 
-func (*acceptRaw) accept(*conn) error { return syscall.EAGAIN }
+func (*acceptRaw) tryAccept(*conn) error { return syscall.EAGAIN }
+func (*acceptRaw) accept(*conn) error    { return syscall.EAGAIN }

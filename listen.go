@@ -133,7 +133,11 @@ func listenTCP(addr string) (net.Listener, error) {
 	if tcp.IP.IsUnspecified() && host != "0.0.0.0" && host != "::" {
 		return nil, wildcardError(port) // "0" or a name that resolves so
 	}
-	return net.ListenTCP(network, tcp)
+	l, err := net.ListenTCP(network, tcp)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{socket: l}, nil
 }
 
 func wildcardError(port string) error {
@@ -151,10 +155,11 @@ type socket interface {
 	net.Listener
 	SetDeadline(time.Time) error
 	SyscallConn() (syscall.RawConn, error)
+	File() (*os.File, error)
 }
 
-// listener is a socket that needs more than net's own: one bound to a file, or
-// one inherited.
+// listener is a socket that this package opened, and so may do more with than
+// with net's own.
 type listener struct {
 	socket
 
@@ -162,10 +167,14 @@ type listener struct {
 	// that wait in its backlog are answered by a successor.
 	inherited bool
 
-	path string      // of the file to unlink; "" if inherited
+	path string      // of the file to unlink; "" if there is none of ours
 	file os.FileInfo // of the file as it was bound
 
 	unlink sync.Once
+
+	mu     sync.Mutex
+	waiter *os.File // a copy of the descriptor, to wait on; nil until asked for
+	closed bool
 }
 
 // unwrap returns the *net.TCPListener or *net.UnixListener.
@@ -180,11 +189,44 @@ func (l *listener) Addr() net.Addr {
 	return l.socket.Addr()
 }
 
+// waitable returns a copy of the socket that can be waited on without
+// accepting, which net's own can't. It shares deadlines and end with l.
+func (l *listener) waitable() (*os.File, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, net.ErrClosed
+	}
+	var err error
+	if l.waiter == nil {
+		l.waiter, err = l.File()
+	}
+	return l.waiter, err
+}
+
+func (l *listener) SetDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiter != nil && !l.closed {
+		if err := l.waiter.SetDeadline(t); err != nil {
+			return err
+		}
+	}
+	return l.socket.SetDeadline(t)
+}
+
 // Close unlinks the file first: as long as the socket is open, its inode can't
 // be given to another file, and nobody takes it for a dead one.
 func (l *listener) Close() error {
 	l.unlink.Do(l.removeFile)
-	return l.socket.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.socket.Close()
+	if l.waiter != nil && !l.closed {
+		_ = l.waiter.Close()
+	}
+	l.closed = true
+	return err
 }
 
 func (l *listener) removeFile() {

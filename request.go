@@ -212,7 +212,12 @@ var (
 type header struct {
 	length int64 // of the body
 	isHead bool  // REQUEST_METHOD is HEAD
+	isGet  bool  // REQUEST_METHOD is GET
+	isSent bool  // HTTP_TRANSFER_ENCODING is there: the client did send a body
 }
+
+// alone reports that nothing of the request follows its header.
+func (h header) alone() bool { return h.length == 0 && (h.isGet || h.isHead) && !h.isSent }
 
 // parseHeader checks block by the rules of SCGI §3, and with strict by their
 // letter.
@@ -253,7 +258,9 @@ func parseHeader(block string, strict bool) (header, error) {
 			}
 			version = true
 		case "REQUEST_METHOD":
-			h.isHead = value == "HEAD"
+			h.isGet, h.isHead = value == "GET", value == "HEAD"
+		case "HTTP_TRANSFER_ENCODING":
+			h.isSent = true
 		case "HTTP_CONTENT_LENGTH":
 			if n, _ := parseDecimal(value); n > promised {
 				promised = n

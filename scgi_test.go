@@ -25,23 +25,32 @@ import (
 // measure.
 const patience = 20 * time.Second
 
-// kinds are the listeners that every test of the server runs on: package net's
-// own, which take the fast path where there is one, and the same behind a type
-// that hides them.
-var kinds = []string{"unix", "tcp", "unix portable", "tcp portable"}
+// kinds are the listeners that every test of the server runs on: this
+// package's own, which take the fast path where there is one; package net's;
+// and those behind a type that hides them.
+var kinds = []string{"unix", "tcp", "unix net", "tcp net", "unix portable", "tcp portable"}
 
 func listen(t testing.TB, kind string) net.Listener {
 	t.Helper()
-	network, portable, _ := strings.Cut(kind, " ")
+	network, whose, _ := strings.Cut(kind, " ")
 	addr := "127.0.0.1:0"
 	if network == "unix" {
 		addr = filepath.Join(shortTempDir(t), "s")
 	}
-	l, err := net.Listen(network, addr)
+	var l net.Listener
+	var err error
+	switch {
+	case whose != "":
+		l, err = net.Listen(network, addr)
+	case network == "unix":
+		l, err = Listen("unix:" + addr)
+	default:
+		l, err = Listen(addr)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if portable != "" {
+	if whose == "portable" {
 		l = hidden{l, l.(deadliner)}
 	}
 	return l

@@ -187,17 +187,30 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	defer s.removeAcceptor(a)
 	base := s.baseContext(l)
-	var first [scratchSize]byte
+	buf := new([scratchSize]byte)
+	var late []*conn // accepted before their header came
 	for pause := time.Duration(0); ; {
-		s.awaitRoom()
+		if s.isFull() {
+			late = s.greetAgain(late, buf[:])
+			s.awaitRoom()
+		}
 		c := &conn{srv: s, base: base}
-		err := a.accept(c)
+		err := a.tryAccept(c)
+		if err != nil {
+			late = s.greetAgain(late, buf[:])
+		}
+		if err == syscall.EAGAIN {
+			err = a.accept(c)
+		}
 		switch {
 		case err == nil:
 			pause = 0
-			s.serve(c, first[:])
+			s.track(c)
+			if !s.greet(c, buf[:]) {
+				late = append(late, c)
+			}
 		case s.isStopping():
-			s.serveBacklog(a, base, first[:])
+			s.serveBacklog(a, base, buf[:])
 			return ErrServerClosed
 		case isTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -221,14 +234,15 @@ func (s *Server) baseContext(l net.Listener) context.Context {
 }
 
 // serveBacklog serves what was queued before Shutdown.
-func (s *Server) serveBacklog(a *acceptor, base context.Context, first []byte) {
+func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
 	for !a.inherited && !s.killed.Load() {
 		s.awaitRoom()
 		c := &conn{srv: s, base: base}
 		if a.backlog(c) != nil {
 			return
 		}
-		s.serve(c, first)
+		s.track(c)
+		s.greetAgain([]*conn{c}, buf)
 	}
 }
 
@@ -253,28 +267,40 @@ func (s *Server) sleep(d time.Duration) {
 	}
 }
 
-// serve takes a new connection. If its header is there already, as is usual, it
-// goes straight to a worker; first is for reading it.
-func (s *Server) serve(c *conn, first []byte) {
-	s.track(c)
-	n, err := c.tryRead(first)
+// greet reads what a new connection has brought. If its header is there
+// already, as is usual, it goes straight to a worker. It reports false if there
+// is nothing yet.
+func (s *Server) greet(c *conn, buf []byte) bool {
+	n, err := c.tryRead(buf)
 	if err == syscall.EAGAIN {
-		go s.awaitHeader(c, nil)
-		return
+		return false
 	}
 	if n == 0 {
 		s.dropEmpty(c)
-		return
+		return true
 	}
-	x, err := s.begin(c, first[:n])
+	x, err := s.begin(c, buf[:n])
 	switch {
 	case err != nil:
-		go s.refuse(c, first[0], err)
+		go s.refuse(c, buf[0], err)
 	case x == nil:
-		go s.awaitHeader(c, append([]byte(nil), first[:n]...))
+		go s.awaitHeader(c, append([]byte(nil), buf[:n]...))
 	default:
 		s.pool.submit(x)
 	}
+	return true
+}
+
+// greetAgain asks the connections a second time, which is cheaper than to wait
+// for each: a web server sends its header a moment after it connects.
+func (s *Server) greetAgain(late []*conn, buf []byte) []*conn {
+	for i, c := range late {
+		late[i] = nil
+		if !s.greet(c, buf) {
+			go s.awaitHeader(c, nil)
+		}
+	}
+	return late[:0]
 }
 
 // begin makes an exchange of the header in got; nil, nil while it is
@@ -391,6 +417,12 @@ func (s *Server) untrack(c *conn) {
 	s.open--
 	s.room.Signal()
 	s.checkDrained()
+}
+
+func (s *Server) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open >= s.limits.conns
 }
 
 // awaitRoom waits until another connection may be open.

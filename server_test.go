@@ -409,7 +409,9 @@ func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
 		}
 		dripping := dial()
 		began = time.Now()
-		go func() {
+		var peer sync.WaitGroup
+		defer peer.Wait()
+		peer.Go(func() {
 			io.WriteString(dripping, "70:")
 			for range 100 {
 				time.Sleep(time.Second)
@@ -417,7 +419,7 @@ func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
 					return
 				}
 			}
-		}()
+		})
 		b, _ := io.ReadAll(dripping)
 		dripping.Close()
 		if r := parseReply(t, string(b)); r.status != 408 || time.Since(began) > 10*time.Second+lingerTime {

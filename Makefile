@@ -1,0 +1,20 @@
+.PHONY: test race fuzz interop lint ci
+
+test:
+	go test ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+fuzz:
+	.ci/run fuzz
+
+interop:
+	.ci/run tools
+	SCGI_INTEROP=1 go test -race ./interop/...
+
+lint:
+	.ci/run lint
+
+ci:
+	.ci/run
