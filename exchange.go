@@ -15,6 +15,8 @@ import (
 	"time"
 )
 
+var errNoReply = errors.New("the handler did not return")
+
 // exchange is allocated for each request and never recycled, so that what a
 // handler keeps of it stays true.
 type exchange struct {
@@ -57,7 +59,7 @@ func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
 // settle is deferred around the handler; returned is false if it panicked or
 // called runtime.Goexit.
 func (x *exchange) settle(returned *bool) {
-	err := errors.New("the handler did not return")
+	err := errNoReply
 	if *returned {
 		err = x.reply.finish()
 	} else {

@@ -103,6 +103,10 @@ type limits struct {
 // long as net/http takes one without a byte for new.
 const shutdownHeaderTimeout = 5 * time.Second
 
+// So many connections at most are asked a second time, so that those of a flood
+// do not have to wait for its end.
+const maxLate = 64
+
 // Workers that were not needed for this long end.
 const workerIdleTime = 10 * time.Second
 
@@ -190,8 +194,11 @@ func (s *Server) Serve(l net.Listener) error {
 	buf := new([scratchSize]byte)
 	var late []*conn // accepted before their header came
 	for pause := time.Duration(0); ; {
-		if s.isFull() {
+		full := s.isFull()
+		if full || len(late) == maxLate {
 			late = s.greetAgain(late, buf[:])
+		}
+		if full {
 			s.awaitRoom()
 		}
 		c := &conn{srv: s, base: base}

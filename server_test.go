@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -526,4 +527,26 @@ func TestLogsNothingOfPeersThatGo(t *testing.T) {
 			t.Errorf("the log says %s", log)
 		}
 	})
+}
+
+func TestManyPanicsLeakNothing(t *testing.T) {
+	leakCheck(t)
+	l := listen(t, "unix")
+	s := &Server{MaxWorkers: 4, Logger: slog.New(slog.DiscardHandler), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { panic("again") })}
+	start(t, s, l)
+	const panics = 5000
+	var peers sync.WaitGroup
+	for range 8 {
+		peers.Go(func() {
+			for range panics / 8 {
+				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 500 {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+	}
+	peers.Wait()
+	if st := s.Stats(); st.Panics != panics || st.Busy > 4 || st.Waiting != 0 {
+		t.Errorf("%+v", st)
+	}
 }
