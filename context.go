@@ -14,7 +14,8 @@ import (
 // asked for Done or Err. Context package's own functions find the inner one
 // through Value, so that deriving from it starts no goroutine.
 type requestContext struct {
-	x *exchange
+	x        *exchange
+	deadline time.Time // zero: none but the base's
 
 	mu      sync.Mutex
 	inner   context.Context // nil until asked
@@ -28,7 +29,11 @@ func (c *requestContext) start() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
-		c.inner, c.cancel = context.WithCancel(c.x.conn.base)
+		if c.deadline.IsZero() {
+			c.inner, c.cancel = context.WithCancel(c.x.conn.base)
+		} else {
+			c.inner, c.cancel = context.WithDeadline(c.x.conn.base, c.deadline)
+		}
 		switch {
 		case c.ended:
 			c.cancel()
@@ -69,7 +74,13 @@ func (c *requestContext) unwatchForGood() {
 func (c *requestContext) Done() <-chan struct{} { return c.start().Done() }
 func (c *requestContext) Err() error            { return c.start().Err() }
 
-func (c *requestContext) Deadline() (time.Time, bool) { return c.x.conn.base.Deadline() }
+func (c *requestContext) Deadline() (time.Time, bool) {
+	end, ok := c.x.conn.base.Deadline()
+	if c.deadline.IsZero() || ok && end.Before(c.deadline) {
+		return end, ok
+	}
+	return c.deadline, true
+}
 
 func (c *requestContext) Value(key any) any {
 	if key == (requestKey{}) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,12 @@ type exchange struct {
 	worker *worker[*exchange]
 	alone  bool   // nothing follows the header
 	extra  string // input after the body
+
+	state     atomic.Int32  // running, settled or abandoned
+	queued    time.Duration // until the handler was called
+	began     time.Time     // when it was; only for the access log
+	timeLimit *time.Timer   // nil without RequestTimeout
+	slow      *time.Timer   // nil without OnSlow
 }
 
 // newExchange takes the request whose header block is in env and whose other
@@ -50,7 +57,12 @@ func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
 		x.conn.close()
 		return true
 	}
-	x.worker = w
+	x.worker, x.queued = w, w.waited
+	if s.AccessLog != nil {
+		x.began = time.Now()
+	}
+	x.limitTime()
+	x.watchTime()
 	defer x.settle(&fit)
 	s.limits.handler.ServeSCGI(&x.reply, &x.Request)
 	return true
@@ -59,11 +71,32 @@ func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
 // settle is deferred around the handler; returned is false if it panicked or
 // called runtime.Goexit.
 func (x *exchange) settle(returned *bool) {
-	err := errNoReply
-	if *returned {
-		err = x.reply.finish()
-	} else {
+	if !*returned {
 		x.report(recover())
+	}
+	x.stopTimers()
+	if x.state.CompareAndSwap(running, settled) {
+		x.end(*returned)
+	} else {
+		x.conn.srv.count.abandoned.Add(-1)
+	}
+	x.count()
+	x.logAccess(!*returned)
+}
+
+func (x *exchange) stopTimers() {
+	for _, t := range [...]*time.Timer{x.timeLimit, x.slow} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// end ends the reply and the connection.
+func (x *exchange) end(returned bool) {
+	err := errNoReply
+	if returned {
+		err = x.reply.finish()
 	}
 	_ = x.body.Close()
 	x.ctx.end()
@@ -73,12 +106,26 @@ func (x *exchange) settle(returned *bool) {
 		x.conn.finish(x.allRead())
 	case x.reply.failed(): // the peer is gone
 		x.conn.close()
-	case x.reply.restart():
-		http.Error(&x.reply, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		_ = x.reply.finish()
+	case x.reply.takeOver():
+		x.reply.replyError(http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
 		x.conn.finish(false)
 	default:
 		x.conn.abort()
+	}
+}
+
+func (x *exchange) count() {
+	c := &x.conn.srv.count
+	status, sent, _ := x.reply.summary()
+	if status < 100 || status > 599 {
+		status = 0
+	}
+	c.statuses[status/100].Add(1)
+	if sent > 0 {
+		c.bytesOut.Add(sent)
+	}
+	if read := x.ContentLength - x.body.left.Load(); read > 0 {
+		c.bytesIn.Add(read)
 	}
 }
 
@@ -95,7 +142,7 @@ func (x *exchange) report(panicked any) {
 	if panicked == http.ErrAbortHandler {
 		return
 	}
-	x.conn.srv.count.panics.Add(1)
+	defer x.conn.srv.countPanic()
 	if panicked == nil {
 		panicked = "runtime.Goexit was called"
 	}
@@ -110,6 +157,9 @@ func (x *exchange) ahead(b byte) { x.extra += string([]byte{b}) }
 // hijack gives the connection up to the handler.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.ctx.unwatchForGood()
+	if x.timeLimit != nil {
+		x.timeLimit.Stop()
+	}
 	_ = x.body.Close()
 	c := x.conn.rwc
 	if err := c.SetDeadline(time.Time{}); err != nil {

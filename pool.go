@@ -12,22 +12,31 @@ import (
 )
 
 // pool runs jobs on workers that are started when none is idle, up to max.
-// Past that, jobs wait in the order they came. The worker that was idle last is
+// Past that, jobs wait in the order they came, maxWaiting of them at most and
+// for waitTime at most; the others are given back. The worker that was idle last is
 // the first to be used again, since its stack is warm; those that were not
 // needed for idleTime end. What a pool is for is to bound and to push back:
 // a dispatch costs about 0.4 µs, a new goroutine about as much.
 type pool[J any] struct {
 	// run does a job on w. It reports whether w is fit for another; a panic
 	// that leaves run, or runtime.Goexit, also ends the worker.
-	run      func(w *worker[J], job J) (fit bool)
-	max      int // workers; negative: no limit
-	idleTime time.Duration
+	run func(w *worker[J], job J) (fit bool)
+	// refuse takes back a job that does not run, on a goroutine of its own.
+	refuse func(job J)
 
-	mu      sync.Mutex
-	workers int
-	idle    []*worker[J] // the last one was used last
-	waiting queue[J]
-	closed  bool
+	max        int // workers; negative: no limit
+	maxWaiting int // jobs; zero or negative: no limit
+	waitTime   time.Duration
+	idleTime   time.Duration
+
+	mu       sync.Mutex
+	workers  int
+	idle     []*worker[J] // the last one was used last
+	waiting  queue[waiter[J]]
+	waitEnd  *time.Timer // of the job that waits longest; nil: not set
+	closed   bool
+	mostBusy int // the most workers that ran a job at once
+	mostWait int // the most jobs that waited at once
 
 	// spare is the least number of idle workers since the timer was set: as
 	// many as that were not needed in that time.
@@ -38,7 +47,14 @@ type pool[J any] struct {
 type worker[J any] struct {
 	pool     *pool[J]
 	jobs     chan J
-	detached bool // does not count against max any more
+	waited   time.Duration // how long its job did
+	detached bool          // does not count against max any more
+}
+
+// waiter is a job that waits for a worker.
+type waiter[J any] struct {
+	job   J
+	since time.Time
 }
 
 // submit runs job on an idle worker, on a new one, or when one comes free.
@@ -53,18 +69,55 @@ func (p *pool[J]) submit(job J) {
 		return
 	}
 	if p.workers == p.max {
-		p.waiting.push(job)
+		p.enqueue(job)
 		p.mu.Unlock()
 		return
 	}
 	p.workers++
 	p.mu.Unlock()
-	p.start(job)
+	p.start(waiter[J]{job: job})
 }
 
-func (p *pool[J]) start(job J) {
+// enqueue lets job wait, or gives it back. It is called under the lock.
+func (p *pool[J]) enqueue(job J) {
+	if p.maxWaiting > 0 && p.waiting.len() >= p.maxWaiting {
+		go p.refuse(job)
+		return
+	}
+	p.waiting.push(waiter[J]{job, time.Now()})
+	p.mostWait = max(p.mostWait, p.waiting.len())
+	if p.waitTime > 0 && p.waitEnd == nil {
+		p.waitEnd = time.AfterFunc(p.waitTime, p.expire)
+	}
+}
+
+// expire gives back the jobs that have waited too long.
+func (p *pool[J]) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waitEnd = nil
+	for p.waiting.len() > 0 {
+		left := p.waitTime - time.Since(p.waiting.first().since)
+		if left > 0 {
+			p.waitEnd = time.AfterFunc(left, p.expire)
+			return
+		}
+		go p.refuse(p.waiting.pop().job)
+	}
+}
+
+func (p *pool[J]) start(first waiter[J]) {
 	w := &worker[J]{pool: p, jobs: make(chan J, 1)}
-	go w.loop(job)
+	go w.loop(w.take(first))
+}
+
+// take notes how long a job has waited.
+func (w *worker[J]) take(j waiter[J]) J {
+	w.waited = 0
+	if !j.since.IsZero() {
+		w.waited = time.Since(j.since)
+	}
+	return j.job
 }
 
 // loop is a worker's life.
@@ -86,10 +139,12 @@ func (w *worker[J]) next() (job J, ok bool) {
 		return job, false
 	}
 	if p.waiting.len() > 0 {
-		job = p.waiting.pop()
+		next := p.waiting.pop()
 		p.mu.Unlock()
-		return job, true
+		return w.take(next), true
 	}
+	w.waited = 0
+	p.mostBusy = max(p.mostBusy, p.workers-len(p.idle))
 	p.idle = append(p.idle, w)
 	if p.timer == nil {
 		p.spare = len(p.idle)
@@ -140,11 +195,15 @@ func (p *pool[J]) dismiss(n int) {
 	p.idle = slices.Delete(p.idle, 0, n)
 }
 
-// load returns the number of workers that run a job and of jobs that wait.
-func (p *pool[J]) load() (busy, waiting int) {
+// poolLoad is a pool's state, and the most it has been.
+type poolLoad struct{ workers, busy, mostBusy, waiting, mostWaiting int }
+
+func (p *pool[J]) load() poolLoad {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.workers - len(p.idle), p.waiting.len()
+	busy := p.workers - len(p.idle)
+	p.mostBusy = max(p.mostBusy, busy)
+	return poolLoad{p.workers, busy, p.mostBusy, p.waiting.len(), p.mostWait}
 }
 
 // close ends idle workers now and the others when nothing waits any more.
@@ -153,10 +212,12 @@ func (p *pool[J]) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	p.dismiss(len(p.idle))
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
+	for _, t := range []*time.Timer{p.timer, p.waitEnd} {
+		if t != nil {
+			t.Stop()
+		}
 	}
+	p.timer, p.waitEnd = nil, nil
 }
 
 // queue is first in, first out, without shifting what is in it.
@@ -166,6 +227,14 @@ type queue[J any] struct {
 }
 
 func (q *queue[J]) len() int { return len(q.in) + len(q.out) - q.head }
+
+// first is the next to be popped.
+func (q *queue[J]) first() J {
+	if q.head == len(q.out) {
+		return q.in[0]
+	}
+	return q.out[q.head]
+}
 
 func (q *queue[J]) push(job J) { q.in = append(q.in, job) }
 

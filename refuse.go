@@ -20,7 +20,6 @@ const (
 // refuse answers a request that is not served. first is its first byte, which
 // tells who came to the wrong port.
 func (s *Server) refuse(c *conn, first byte, err error) {
-	s.count.refused.Add(1)
 	r, ok := err.(*refusal)
 	if !ok {
 		r = &refusal{http.StatusBadRequest, err}
@@ -34,12 +33,22 @@ func (s *Server) refuse(c *conn, first byte, err error) {
 		r = &refusal{http.StatusBadRequest, fmt.Errorf("the peer seems to speak TLS: %w", err)}
 		reply = tlsAlert
 	default:
-		text := r.Error() + "\n"
-		reply = fmt.Sprintf("Status: %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s", r.status, http.StatusText(r.status), len(text), text)
+		reply = errorReply(r.status, r.Error())
 	}
+	s.count.refuse(r.status)
 	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, "peer", c.peer())
 	_ = c.write([]byte(reply), nil)
 	c.linger()
+}
+
+// errorReply is a CGI response of one line.
+func errorReply(status int, text string) string {
+	retry := ""
+	if status == http.StatusServiceUnavailable {
+		retry = "Retry-After: " + retryAfter + "\r\n"
+	}
+	return fmt.Sprintf("Status: %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n%sContent-Length: %d\r\n\r\n%s\n",
+		status, http.StatusText(status), retry, len(text)+1, text)
 }
 
 // peer is the peer's address, for logs.

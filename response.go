@@ -227,6 +227,7 @@ func (w *response) admit(n int64) error {
 	}
 	if w.raw {
 		w.open()
+		w.wrote += n
 		return nil
 	}
 	w.decideByDefault()
@@ -373,19 +374,35 @@ func (w *response) finish() error {
 	return err
 }
 
-// restart takes back a reply of which nothing was sent; it reports false if
-// that is too late, and ends the reply then.
-func (w *response) restart() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.sent {
-		w.close()
+// takeOver ends the handler's part in the reply. It reports true if nothing was
+// sent, so that the server can still reply. It does not wait for a handler that
+// hangs in a write.
+func (w *response) takeOver() bool {
+	if !w.mu.TryLock() {
 		return false
 	}
-	w.header, w.buf = nil, w.buf[:0]
-	w.head, w.status, w.wrote, w.length = 0, 0, 0, -1
-	w.raw, w.headSent = false, false
-	return true
+	defer w.mu.Unlock()
+	w.close()
+	return !w.sent && !w.hijacked
+}
+
+// replyError sends the server's own reply after takeOver.
+func (w *response) replyError(status int, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status, w.wrote, w.sent = status, int64(len(text)+1), true
+	w.err = w.x.conn.write([]byte(errorReply(status, text)), nil)
+}
+
+// summary is what the access log tells of the reply: cut means that it was not
+// sent whole.
+func (w *response) summary() (status int, wrote int64, cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.raw {
+		return 0, w.wrote, w.err != nil
+	}
+	return w.status, w.wrote, w.err != nil || w.length > w.wrote && !w.isHead && bodyAllowed(w.status)
 }
 
 // close ends the reply: later writes fail.

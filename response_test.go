@@ -147,12 +147,12 @@ func TestReplySyntax(t *testing.T) {
 		{"short of its Content-Length, nothing sent yet", false, func(w http.ResponseWriter, r *Request) {
 			w.Header().Set("Content-Length", "3")
 			w.Write([]byte("ab"))
-		}, "Status: 500 Internal Server Error\r\n" + text + "X-Content-Type-Options: nosniff\r\nContent-Length: 22\r\n\r\nInternal Server Error\n"},
+		}, "Status: 500 Internal Server Error\r\n" + text + "Content-Length: 22\r\n\r\nInternal Server Error\n"},
 		{"panic before anything was sent", false, func(w http.ResponseWriter, r *Request) {
 			w.Header().Set("X", "1")
 			w.Write([]byte("ab"))
 			panic("no")
-		}, "Status: 500 Internal Server Error\r\n" + text + "X-Content-Type-Options: nosniff\r\nContent-Length: 22\r\n\r\nInternal Server Error\n"},
+		}, "Status: 500 Internal Server Error\r\n" + text + "Content-Length: 22\r\n\r\nInternal Server Error\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			request := get("/")

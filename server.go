@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -55,6 +56,48 @@ type Server struct {
 	ReadTimeout  time.Duration
 	WriteTimeout time.Duration
 
+	// MaxQueue bounds the requests that wait for a worker, and QueueTimeout how
+	// long one waits. Past either it is answered with 503 and Retry-After. Zero
+	// means no bound but MaxConns, and RequestTimeout if there is one.
+	MaxQueue     int
+	QueueTimeout time.Duration
+
+	// RequestTimeout is the time a handler has. Then its context ends with
+	// context.DeadlineExceeded, and a second later, if it has not returned, its
+	// client is answered with 504 if nothing was sent yet, or else cut off; its
+	// worker is replaced, as it can't be stopped, and counts as abandoned until
+	// it ends. Hijacked connections are exempt. Zero means no limit.
+	RequestTimeout time.Duration
+
+	// MaxAbandoned bounds the abandoned workers that are replaced. Past it they
+	// keep their place among MaxWorkers, which the log tells as an error. Zero
+	// means as many as MaxWorkers.
+	MaxAbandoned int
+
+	// SlowTime is how long a handler may run before OnSlow is told, once a
+	// request, while it still runs. Zero, or a nil OnSlow, means never.
+	SlowTime time.Duration
+	OnSlow   func(SlowRequest)
+
+	// MaxPanics is how many handlers may panic within a minute; with one more,
+	// OnPanics is called. If it returns an error, or is nil, the Server closes
+	// and Serve returns that error, or ErrPanics, so that a supervisor can start
+	// a process that is not broken. Zero means no limit.
+	MaxPanics int
+	OnPanics  func() error
+
+	// AccessLog gets a record for each request that ends. Nil means none.
+	AccessLog *slog.Logger
+
+	// AllowFrom names the networks whose peers may connect by TCP, AllowUIDs and
+	// AllowGIDs the users and primary groups of processes that may connect by
+	// unix socket (root is not exempt). Others are closed before a byte is
+	// read, and counted. Empty ones allow everyone. Where the system can't tell
+	// a peer's user, Serve returns errors.ErrUnsupported.
+	AllowFrom []netip.Prefix
+	AllowUIDs []int
+	AllowGIDs []int
+
 	// Strict holds requests to the letter of the specification. Without it,
 	// what real web servers send is accepted too: CONTENT_LENGTH not first
 	// (SCGI §3), repeated names, and a second CONTENT_LENGTH that is empty or
@@ -81,11 +124,13 @@ type Server struct {
 	peers  peerWatch
 	count  counters
 	killed atomic.Bool // Close was called
+	panics panicStorm
 
 	mu        sync.Mutex
 	acceptors map[*acceptor]struct{}
 	conns     conn          // the ring's head: all that are open
 	open      int           // how many
+	mostOpen  int           // the most they were
 	room      sync.Cond     // open has become less
 	stopping  chan struct{} // closed by Shutdown and Close
 	drained   chan struct{} // closed when stopping and nothing is left
@@ -124,7 +169,14 @@ func (s *Server) init() {
 		if s.Handler == nil {
 			s.limits.handler = HandlerFunc(printEnv)
 		}
-		s.pool = pool[*exchange]{run: s.run, max: orDefault(s.MaxWorkers, DefaultMaxWorkers), idleTime: workerIdleTime}
+		s.pool = pool[*exchange]{
+			run:        s.run,
+			refuse:     s.refuseBusy,
+			max:        orDefault(s.MaxWorkers, DefaultMaxWorkers),
+			maxWaiting: s.MaxQueue,
+			waitTime:   orDefault(s.QueueTimeout, s.RequestTimeout),
+			idleTime:   workerIdleTime,
+		}
 		s.acceptors = make(map[*acceptor]struct{})
 		s.conns.next, s.conns.prev = &s.conns, &s.conns
 		s.room.L = &s.mu
@@ -186,6 +238,9 @@ func (s *Server) Serve(l net.Listener) error {
 	s.init()
 	a := newAcceptor(l)
 	defer a.close()
+	if err := s.checkAllow(l); err != nil {
+		return err
+	}
 	if !s.addAcceptor(a) {
 		return ErrServerClosed
 	}
@@ -213,12 +268,14 @@ func (s *Server) Serve(l net.Listener) error {
 		case err == nil:
 			pause = 0
 			s.track(c)
-			if !s.greet(c, buf[:]) {
+			if !s.isAllowed(c) {
+				s.turnAway(c)
+			} else if !s.greet(c, buf[:]) {
 				late = append(late, c)
 			}
 		case s.isStopping():
 			s.serveBacklog(a, base, buf[:])
-			return ErrServerClosed
+			return s.panics.serveError()
 		case isTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.logger().Warn("scgi: accept failed, trying again", "err", err, "in", pause)
@@ -248,8 +305,11 @@ func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
 		if a.backlog(c) != nil {
 			return
 		}
-		s.track(c)
-		s.greetAgain([]*conn{c}, buf)
+		if s.track(c); s.isAllowed(c) {
+			s.greetAgain([]*conn{c}, buf)
+		} else {
+			s.turnAway(c)
+		}
 	}
 }
 
@@ -338,6 +398,8 @@ func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
 // without a worker. What it holds grows as bytes arrive, never on the word of
 // the announced length.
 func (s *Server) awaitHeader(c *conn, got []byte) {
+	s.count.reading.Add(1)
+	defer s.count.reading.Add(-1)
 	if s.setHeaderDeadline(c) != nil {
 		c.close()
 		return
@@ -406,6 +468,7 @@ func (s *Server) track(c *conn) {
 	c.prev, c.next = &s.conns, s.conns.next
 	c.prev.next, c.next.prev = c, c
 	s.open++
+	s.mostOpen = max(s.mostOpen, s.open)
 	s.mu.Unlock()
 	if s.killed.Load() {
 		_ = c.rwc.Close()

@@ -328,8 +328,8 @@ func TestRefusalsSayWhy(t *testing.T) {
 		if r.status != 400 || !strings.Contains(r.body, "include scgi_params") || strings.Count(r.body, "\n") != 1 {
 			t.Errorf("without SCGI: %+v", r)
 		}
-		if n := strings.Count(log.String(), "\n"); n != 3 || s.Stats().Refused != 3 {
-			t.Errorf("%d lines for %d refusals:\n%s", n, s.Stats().Refused, log)
+		if n := strings.Count(log.String(), "\n"); n != 3 || s.Stats().Refused[400] != 3 {
+			t.Errorf("%d lines for %v refusals:\n%s", n, s.Stats().Refused, log)
 		}
 		if l.Addr().Network() == "tcp" && !strings.Contains(log.String(), "peer=127.0.0.1:") {
 			t.Errorf("no peer in %s", log)
@@ -348,7 +348,7 @@ func TestEmptyConnectionsLeaveOnlyACount(t *testing.T) {
 				t.Errorf("%q, %v", b, err)
 			}
 		}
-		if st := s.Stats(); st.Empty != 10 || st.Refused != 0 || log.String() != "" {
+		if st := s.Stats(); st.Empty != 10 || len(st.Refused) != 0 || log.String() != "" {
 			t.Errorf("%+v, log %q", st, log)
 		}
 	})

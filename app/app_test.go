@@ -1,0 +1,250 @@
+package app
+
+// app_test.go runs the program's parts in this process. Rule: no test ends
+// before what it began.
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/scgi"
+)
+
+const testTimeout = 30 * time.Second
+
+// program is a running Run.
+type program struct {
+	scgi, url string // as printed
+	cancel    context.CancelFunc
+	ended     chan error
+}
+
+func start(t *testing.T, srv *scgi.Server, scgiAddr, httpAddr string) *program {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	p := &program{cancel: cancel, ended: make(chan error, 1)}
+	r, w := io.Pipe()
+	go func() {
+		err := Run(ctx, srv, scgiAddr, httpAddr, w)
+		_ = w.CloseWithError(err)
+		p.ended <- err
+	}()
+	lines := bufio.NewScanner(r)
+	if lines.Scan() {
+		p.scgi = strings.TrimPrefix(lines.Text(), "SCGI on ")
+	}
+	if httpAddr != "" && lines.Scan() {
+		p.url = lines.Text()
+	}
+	if lines.Err() != nil {
+		t.Fatal(lines.Err())
+	}
+	return p
+}
+
+// end cancels the program and waits for it.
+func (p *program) end(t *testing.T) {
+	t.Helper()
+	p.cancel()
+	if err := <-p.ended; err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+// get is the status and body at url, or the error.
+func get(client *http.Client, url string) string {
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(resp.StatusCode, " ", string(body))
+}
+
+// awaitRefused waits until nobody listens at addr.
+func awaitRefused(t *testing.T, addr string) {
+	t.Helper()
+	for end := time.Now().Add(testTimeout); time.Now().Before(end); {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		_ = c.Close()
+	}
+	t.Errorf("%s is still listened on", addr)
+}
+
+var hello = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+	fmt.Fprint(w, "hello ", r.Env.Get("REQUEST_URI"))
+})
+
+func TestRunServesBoth(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "s"), "0.0.0.0:0"} {
+		p := start(t, &scgi.Server{Handler: hello}, addr, "127.0.0.1:0")
+		if got := get(&http.Client{}, p.url+"a?b"); got != "200 hello /a?b" {
+			t.Errorf("%s: over HTTP: %q", addr, got)
+		}
+		direct := &http.Client{Transport: &scgi.Transport{Addr: p.scgi}}
+		if got := get(direct, "http://site/c"); got != "200 hello /c" {
+			t.Errorf("%s: over SCGI: %q", addr, got)
+		}
+		p.end(t)
+	}
+}
+
+func TestRunWithoutHTTP(t *testing.T) {
+	p := start(t, &scgi.Server{Handler: hello}, "127.0.0.1:0", "")
+	direct := &http.Client{Transport: &scgi.Transport{Addr: p.scgi}}
+	if got := get(direct, "http://site/c"); got != "200 hello /c" {
+		t.Errorf("got %q", got)
+	}
+	p.end(t)
+}
+
+func TestRunAddressTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	err = Run(context.Background(), &scgi.Server{}, taken.Addr().String(), "127.0.0.1:0", io.Discard)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("SCGI address taken: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	err = Run(context.Background(), &scgi.Server{}, "unix:"+path, taken.Addr().String(), io.Discard)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("HTTP address taken: %v", err)
+	}
+	again, err := scgi.Listen("unix:" + path)
+	if err != nil {
+		t.Fatalf("the SCGI listener was left open: %v", err)
+	}
+	_ = again.Close()
+}
+
+func TestRunNotActivated(t *testing.T) {
+	for _, httpAddr := range []string{"", "127.0.0.1:0"} {
+		if Run(context.Background(), &scgi.Server{}, "systemd:", httpAddr, io.Discard) == nil {
+			t.Errorf("-http %q: no error", httpAddr)
+		}
+	}
+}
+
+func TestRunEndsWithItsServer(t *testing.T) {
+	srv := &scgi.Server{Handler: hello}
+	p := start(t, srv, "127.0.0.1:0", "127.0.0.1:0")
+	defer p.cancel()
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-p.ended; err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+// A request that is under way when the end is asked for is finished.
+func TestRunFinishesRequests(t *testing.T) {
+	began, release := make(chan bool), make(chan bool)
+	srv := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		began <- true
+		<-release
+		fmt.Fprint(w, "done")
+	})}
+	p := start(t, srv, "127.0.0.1:0", "127.0.0.1:0")
+	answer := make(chan string)
+	go func() { answer <- get(&http.Client{}, p.url) }()
+	<-began
+	p.cancel()
+	awaitRefused(t, strings.Trim(p.url, "htp:/"))
+	close(release)
+	if got := <-answer; got != "200 done" {
+		t.Errorf("got %q", got)
+	}
+	p.end(t)
+}
+
+func TestStopCutsWhatLasts(t *testing.T) {
+	began, cut := make(chan bool), make(chan bool)
+	srv := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		began <- true
+		<-r.Context().Done()
+		close(cut)
+	})}
+	back, err := backEnd(srv, "127.0.0.1:0", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- back.serve() }()
+	answered := make(chan bool)
+	go func() {
+		direct := &http.Client{Transport: &scgi.Transport{Addr: back.name}}
+		if resp, err := direct.Get("http://site/"); err == nil {
+			_ = resp.Body.Close()
+		}
+		close(answered)
+	}()
+	<-began
+	stop([]part{back}, 0)
+	<-cut
+	<-answered
+	if err := <-served; !errors.Is(err, scgi.ErrServerClosed) {
+		t.Errorf("Serve returned %v", err)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	const none = "(none)"
+	for _, test := range []struct{ args, scgi, http string }{
+		{"", "127.0.0.1:4000", "127.0.0.1:8080"},
+		{"4001", "127.0.0.1:4001", "127.0.0.1:8080"},
+		{"-http= 4001", "127.0.0.1:4001", ""},
+		{"-scgi unix:/run/a -http :80", "unix:/run/a", ":80"},
+		{"-scgi fd:0", "fd:0", ""},
+		{"-scgi systemd:", "systemd:", ""},
+		{"-scgi systemd: -http 127.0.0.1:8080", "systemd:", "127.0.0.1:8080"},
+		{"4001 4002", none, none},
+		{"-scgi 127.0.0.1:1 2", none, none},
+	} {
+		var a arguments
+		flags := flag.NewFlagSet("test", flag.ContinueOnError)
+		a.define(flags)
+		if err := flags.Parse(strings.Fields(test.args)); err != nil {
+			t.Fatal(err)
+		}
+		err := a.complete(flags)
+		if err != nil && test.scgi != none || err == nil && (a.scgi != test.scgi || a.http != test.http) {
+			t.Errorf("%q: got %q, %q, %v", test.args, a.scgi, a.http, err)
+		}
+	}
+}
+
+func TestDialable(t *testing.T) {
+	for want, addr := range map[string]net.Addr{
+		"127.0.0.1:1": &net.TCPAddr{IP: net.IPv4zero, Port: 1},
+		"[::1]:2":     &net.TCPAddr{IP: net.IPv6unspecified, Port: 2},
+		"10.0.0.1:3":  &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 3},
+		"unix:/run/a": &net.UnixAddr{Name: "/run/a", Net: "unix"},
+	} {
+		if got := dialable(addr); got != want {
+			t.Errorf("%v: got %q, want %q", addr, got, want)
+		}
+	}
+}

@@ -1,0 +1,442 @@
+package scgi
+
+// gateway_test.go owns the tests of the built-in front end, with real HTTP
+// clients in front of it and scripted SCGI servers behind.
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// startGateway returns a Gateway's front to an SCGI server that runs script.
+func startGateway(t *testing.T, network string, script func(*fakeConn)) *httptest.Server {
+	t.Helper()
+	leakCheck(t)
+	srv := httptest.NewServer(Gateway(fakeServer(t, network, script)))
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// fakeEcho answers with the variables, one a line, and the body.
+func fakeEcho(c *fakeConn) {
+	vars, body := c.request()
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		fmt.Fprintf(&b, "%s=%s\n", name, vars[name])
+	}
+	c.send(fmt.Sprintf("Content-Length: %d\n\n%s\n%s", b.Len()+1+len(body), b.String(), body))
+}
+
+// rawHTTP sends raw bytes to srv and returns the connection.
+func rawHTTP(t *testing.T, srv *httptest.Server, raw string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(c, raw); err != nil {
+		t.Fatal(err)
+	}
+	return c, bufio.NewReader(c)
+}
+
+func readResponse(t *testing.T, in *bufio.Reader, method string) (*http.Response, string) {
+	t.Helper()
+	resp, err := http.ReadResponse(in, &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func TestGatewayPassesOn(t *testing.T) {
+	srv := startGateway(t, "unix", fakeEcho)
+	c, in := rawHTTP(t, srv, "GET /a%2Fb//..//c%20d?x=%zz&y;z= HTTP/1.1\r\nHost: Fe.Test:81\r\nX-A: 1\r\nX-A: 2\r\nProxy: evil\r\n"+
+		"X-Forwarded-For: forged\r\nX_Forwarded_For: forged\r\nConnection: X-Gone\r\nX-Gone: x\r\n\r\n")
+	_, got := readResponse(t, in, "GET")
+	ip, port, _ := net.SplitHostPort(c.LocalAddr().String())
+	want := strings.Join([]string{
+		"CONTENT_LENGTH=0", "GATEWAY_INTERFACE=CGI/1.1", "HTTP_HOST=Fe.Test:81", "HTTP_X_A=1, 2", "PATH_INFO=/a/b//..//c d",
+		"QUERY_STRING=x=%zz&y;z=", "REMOTE_ADDR=" + ip, "REMOTE_PORT=" + port, "REQUEST_METHOD=GET", "REQUEST_SCHEME=http",
+		"REQUEST_URI=/a%2Fb//..//c%20d?x=%zz&y;z=", "SCGI=1", "SCRIPT_NAME=", "SERVER_NAME=Fe.Test", "SERVER_PORT=81",
+		"SERVER_PROTOCOL=HTTP/1.1", "SERVER_SOFTWARE=go-scgi", "", ""}, "\n")
+	if got != want {
+		t.Errorf("passed on:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestGatewayServerPort(t *testing.T) {
+	srv := startGateway(t, "tcp", fakeEcho)
+	_, in := rawHTTP(t, srv, "GET / HTTP/1.1\r\nHost: fe.test\r\n\r\n")
+	_, got := readResponse(t, in, "GET")
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	if !strings.Contains(got, "\nSERVER_NAME=fe.test\nSERVER_PORT="+port+"\n") {
+		t.Errorf("want port %s in\n%s", port, got)
+	}
+}
+
+func TestGatewayUploads(t *testing.T) {
+	for name, size := range map[string]int{"small": 10, "spool in memory": 100 << 10, "spool on disk": 3 << 20} {
+		for _, chunked := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, chunked), func(t *testing.T) {
+				tempDir(t)
+				srv := startGateway(t, "tcp", fakeEcho)
+				data := strings.Repeat("x", size)
+				var body io.Reader = strings.NewReader(data)
+				if chunked {
+					body = io.MultiReader(body) // of no known length
+				}
+				resp, err := srv.Client().Post(srv.URL, "text/plain", body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(resp.Body)
+				vars, gotBody, _ := strings.Cut(string(got), "\n\n")
+				if err != nil || gotBody != data || !strings.Contains("\n"+vars, fmt.Sprintf("\nCONTENT_LENGTH=%d\n", size)) ||
+					!strings.Contains(vars, "\nCONTENT_TYPE=text/plain\n") {
+					t.Errorf("%d bytes came back, %v, from\n%s", len(gotBody), err, vars)
+				}
+				if resp.Close {
+					t.Error("the connection was not kept")
+				}
+			})
+		}
+	}
+}
+
+func TestGatewayReplies(t *testing.T) {
+	for name, row := range map[string]struct {
+		request, reply string
+		status         int
+		header         http.Header // among others
+		body           string
+	}{
+		"HEAD":          {"HEAD / HTTP/1.1", "Content-Length: 5\nX-A: b\n\n", 200, http.Header{"Content-Length": {"5"}, "X-A": {"b"}}, ""},
+		"304":           {"GET / HTTP/1.1", "Status: 304\nEtag: \"x\"\n\n", 304, http.Header{"Etag": {`"x"`}}, ""},
+		"204":           {"GET / HTTP/1.1", "Status: 204\n\n", 204, nil, ""},
+		"range":         {"GET / HTTP/1.1\r\nRange: bytes=1-2", "Status: 206\nContent-Range: bytes 1-2/5\nContent-Length: 2\n\nel", 206, http.Header{"Content-Range": {"bytes 1-2/5"}}, "el"},
+		"redirect":      {"GET / HTTP/1.1", "Location: /x\n\n", 302, http.Header{"Location": {"/x"}}, ""},
+		"no length":     {"GET / HTTP/1.1", "Content-Type: text/x\n\nabc", 200, http.Header{"Content-Type": {"text/x"}}, "abc"},
+		"HTTP/1.0":      {"GET / HTTP/1.0", "Content-Type: text/x\n\nabc", 200, nil, "abc"},
+		"cookies":       {"GET / HTTP/1.1", "Set-Cookie: a=1\nSet-Cookie: b=2\n\n", 200, http.Header{"Set-Cookie": {"a=1", "b=2"}}, ""},
+		"hop by hop":    {"GET / HTTP/1.1", "Connection: close\nKeep-Alive: x\nUpgrade: x\nContent-Length: 0\n\n", 200, http.Header{"Connection": nil, "Keep-Alive": nil, "Upgrade": nil}, ""},
+		"own error":     {"GET / HTTP/1.1", "Status: 500\nContent-Length: 1\n\nx", 500, nil, "x"},
+		"not asked 101": {"GET / HTTP/1.1", "Status: 101\nUpgrade: x\n\n", 502, nil, "502 Bad Gateway: no valid reply from the SCGI server\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			quietLog(t)
+			srv := startGateway(t, "tcp", fakeAnswer(row.reply))
+			method, _, _ := strings.Cut(row.request, " ")
+			_, in := rawHTTP(t, srv, row.request+"\r\nHost: fe.test\r\n\r\n")
+			resp, body := readResponse(t, in, method)
+			if resp.StatusCode != row.status || body != row.body {
+				t.Errorf("got %d %q, want %d %q", resp.StatusCode, body, row.status, row.body)
+			}
+			for name, want := range row.header {
+				if !slices.Equal(resp.Header[name], want) {
+					t.Errorf("%s: %q, want %q", name, resp.Header[name], want)
+				}
+			}
+		})
+	}
+}
+
+// What an app sends reaches the client at once.
+func TestGatewayStreams(t *testing.T) {
+	seen := make(chan struct{})
+	srv := startGateway(t, "tcp", func(c *fakeConn) {
+		c.request()
+		c.send("\n")
+		for range 3 {
+			c.send("tick")
+			<-seen
+		}
+	})
+	resp, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for range 3 {
+		if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
+		seen <- struct{}{}
+	}
+	if _, err := resp.Body.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestGatewayCutReply(t *testing.T) {
+	quietLog(t)
+	srv := startGateway(t, "tcp", fakeAnswer("Content-Length: 10\n\nabc"))
+	resp, err := srv.Client().Get(srv.URL)
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) { // the header may be cut too
+		t.Errorf("got %v, want an end that is too early", err)
+	}
+}
+
+func TestGatewayUpgrade(t *testing.T) {
+	srv := startGateway(t, "unix", func(c *fakeConn) {
+		c.request()
+		c.send("Status: 101\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: x\r\n\r\n")
+		_, _ = io.Copy(c, c.in)
+	})
+	c, in := rawHTTP(t, srv, "GET /ws HTTP/1.1\r\nHost: fe.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil || resp.StatusCode != 101 || resp.Header.Get("Sec-WebSocket-Accept") != "x" || !strings.EqualFold(resp.Header.Get("Connection"), "upgrade") {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	_, _ = io.WriteString(c, "ping")
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(in, got); err != nil || string(got) != "ping" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestGatewayClientGone(t *testing.T) {
+	ended := make(chan struct{})
+	asked := make(chan struct{})
+	srv := startGateway(t, "tcp", func(c *fakeConn) {
+		c.request()
+		close(asked)
+		c.drain()
+		close(ended)
+	})
+	log := quietLog(t)
+	c, _ := rawHTTP(t, srv, "GET / HTTP/1.1\r\nHost: fe.test\r\n\r\n")
+	<-asked
+	c.Close()
+	<-ended
+	srv.Close() // waits for the handler
+	if log.Len() != 0 {
+		t.Errorf("logged: %s", log)
+	}
+}
+
+// quietLog takes the default logger's place.
+func quietLog(t *testing.T) *bytes.Buffer {
+	var b bytes.Buffer
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&b, nil)))
+	t.Cleanup(func() { slog.SetDefault(old) })
+	return &b
+}
+
+// gatewayTo is Gateway with another Transport.
+func gatewayTo(tr *Transport) http.Handler {
+	g := Gateway(tr.Addr).(*gateway)
+	g.proxy.Transport = tr
+	return g
+}
+
+func TestGatewayErrors(t *testing.T) {
+	silent := func(c *fakeConn) { c.request(); c.drain() }
+	dead := fakeDead(t)
+	for name, row := range map[string]struct {
+		request func(*http.Request)
+		script  func(*fakeConn)
+		set     func(*Transport)
+		status  int
+		logs    bool
+	}{
+		"refused":        {script: silent, set: func(t *Transport) { t.Addr = dead }, status: 502, logs: true},
+		"missing socket": {script: silent, set: func(t *Transport) { t.Addr = "unix:/nonexistent/x" }, status: 502, logs: true},
+		"not to dial":    {script: silent, set: func(t *Transport) { t.Addr = "fd:0" }, status: 502, logs: true},
+		"no reply":       {script: func(c *fakeConn) { c.request() }, status: 502, logs: true},
+		"no header":      {script: fakeAnswer("garbage\n"), status: 502, logs: true},
+		"header too big": {script: fakeAnswer("A: " + strings.Repeat("x", 100) + "\n\n"), set: func(t *Transport) { t.MaxHeaderBytes = 50 }, status: 502, logs: true},
+		"too slow":       {script: silent, set: func(t *Transport) { t.ReadTimeout = time.Millisecond }, status: 504, logs: true},
+		"dial timeout": {script: silent, set: func(t *Transport) {
+			t.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, context.DeadlineExceeded }
+		}, status: 504, logs: true},
+		"too long": {request: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(zeroSource{}), -1 },
+			script: silent, set: func(t *Transport) { t.MaxSpoolBytes = 100 }, status: 413},
+		"too long by handler": {request: func(r *http.Request) {
+			r.Body, r.ContentLength = http.MaxBytesReader(nil, io.NopCloser(zeroSource{}), 100), 200
+		}, script: func(c *fakeConn) { c.drain() }, status: 413},
+		"NUL in path":   {request: func(r *http.Request) { r.URL.Path = "/\x00" }, script: silent, status: 400},
+		"line in path":  {request: func(r *http.Request) { r.URL.Path = "/\n" }, script: silent, status: 400},
+		"broken upload": {request: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("a")), 9 }, script: func(c *fakeConn) { c.drain() }, status: 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			log := quietLog(t)
+			tr := &Transport{Addr: fakeServer(t, "tcp", row.script)}
+			if row.set != nil {
+				row.set(tr)
+			}
+			req := httptest.NewRequest("POST", "http://fe.test/", nil)
+			if row.request != nil {
+				row.request(req)
+			}
+			w := httptest.NewRecorder()
+			gatewayTo(tr).ServeHTTP(w, req)
+			if w.Code != row.status || strings.Count(w.Body.String(), "\n") != 1 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+				t.Errorf("got %d %q, want %d and a line", w.Code, w.Body, row.status)
+			}
+			if (log.Len() > 0) != row.logs {
+				t.Errorf("logged %q, want %t", log, row.logs)
+			}
+		})
+	}
+}
+
+// fakeDead is the address of a server that is gone.
+func fakeDead(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// A client that waits for the answer before it sends on gets it, and what it
+// sends then is not taken for a request.
+func TestGatewayAnswersEarly(t *testing.T) {
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: fe.test\r\n\r\n"
+	for name, row := range map[string]struct {
+		length string
+		set    func(*Transport)
+		status int
+	}{
+		"by the server": {"Content-Length: 1000", func(*Transport) {}, 413},
+		"dead server":   {"Content-Length: 1000", func(tr *Transport) { tr.Addr = fakeDead(t) }, 502},
+		"by the spool":  {"Transfer-Encoding: chunked", func(tr *Transport) { tr.MaxSpoolBytes = 1 }, 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			quietLog(t)
+			addr := fakeServer(t, "tcp", func(c *fakeConn) {
+				if slices.Contains(c.header(), "/smuggled") {
+					t.Error("the body was taken for a request")
+				}
+				c.send("Status: 413\nContent-Length: 2\n\nno")
+				c.drain()
+			})
+			tr := &Transport{Addr: addr}
+			row.set(tr)
+			srv := httptest.NewServer(gatewayTo(tr))
+			t.Cleanup(srv.Close)
+			c, in := rawHTTP(t, srv, "POST /upload HTTP/1.1\r\nHost: fe.test\r\n"+row.length+"\r\n\r\n3\r\nabc\r\n")
+			if resp, _ := readResponse(t, in, "POST"); resp.StatusCode != row.status || !resp.Close {
+				t.Errorf("got %v, want %d and the end of the connection", resp, row.status)
+			}
+			_, _ = io.WriteString(c, smuggled)
+			_ = c.(*net.TCPConn).CloseWrite() // net/http waits for a small rest
+			if rest, _ := io.ReadAll(in); len(rest) != 0 {
+				t.Errorf("answered what was not asked: %q", rest)
+			}
+		})
+	}
+}
+
+// A reply streams while the client still sends.
+func TestGatewayBothWays(t *testing.T) {
+	srv := startGateway(t, "tcp", func(c *fakeConn) {
+		c.header()
+		c.send("\nhello")
+		if n, err := io.CopyN(io.Discard, c.in, 1000); err != nil {
+			t.Errorf("%d bytes of body, %v", n, err)
+		}
+		c.send("done")
+	})
+	c, in := rawHTTP(t, srv, "POST / HTTP/1.1\r\nHost: fe.test\r\nContent-Length: 1000\r\n\r\nabc")
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	_, _ = c.Write(make([]byte, 997))
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "done" {
+		t.Errorf("then %q, %v", got, err)
+	}
+}
+
+// deadlineWriter is a ResponseWriter whose read deadline ends a Read.
+type deadlineWriter struct {
+	*httptest.ResponseRecorder
+	end func()
+}
+
+func (w deadlineWriter) SetReadDeadline(time.Time) error {
+	w.end()
+	return nil
+}
+
+// Nobody reads a request's body once the handler has returned.
+func TestGatewayBodyEnds(t *testing.T) {
+	leakCheck(t)
+	reading, release := make(chan struct{}), make(chan struct{})
+	var over atomic.Bool // of the Read
+	addr := fakeServer(t, "tcp", func(c *fakeConn) {
+		c.header()
+		<-reading
+		c.send("Status: 413\n\n")
+	})
+	w := deadlineWriter{httptest.NewRecorder(), func() { close(release) }}
+	req := httptest.NewRequest("POST", "http://fe.test/", readerFunc(func([]byte) (int, error) {
+		close(reading)
+		<-release
+		over.Store(true)
+		return 0, os.ErrDeadlineExceeded
+	}))
+	req.ContentLength = 9
+	Gateway(addr).ServeHTTP(w, req)
+	if w.Code != 413 || !over.Load() {
+		t.Errorf("got %d, the body's Read is over: %t", w.Code, over.Load())
+	}
+}
+
+// A body is whole with its last byte, even if nobody has asked for its end.
+func TestGatewayBodyWhole(t *testing.T) {
+	body := &clientBody{ReadCloser: io.NopCloser(strings.NewReader("abc"))}
+	body.left.Store(3)
+	for range 3 {
+		if body.whole() {
+			t.Error("whole too early")
+		}
+		_, _ = body.Read(make([]byte, 1))
+	}
+	if !body.whole() {
+		t.Error("not whole")
+	}
+}
+
+// The default address is the server's own default.
+func TestGatewayDefaultAddr(t *testing.T) {
+	if tr := Gateway("").(*gateway).proxy.Transport.(*Transport); tr.Addr != DefaultAddr {
+		t.Errorf("got %q, want %q", tr.Addr, DefaultAddr)
+	}
+}
+
+var _ http.RoundTripper = (*Transport)(nil)

@@ -1,0 +1,137 @@
+package scgi
+
+// observe.go owns what an operator is told of requests while the server runs.
+// Rule: what is not asked for costs nothing.
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// ErrPanics is returned by Serve when more handlers have panicked than
+// Server.MaxPanics allows.
+var ErrPanics = errors.New("scgi: too many handlers have panicked")
+
+// SlowRequest is what Server.OnSlow is told. It is called on a goroutine of its
+// own.
+type SlowRequest struct {
+	Request *Request
+	Queued  time.Duration // the time it waited for a worker
+	Running time.Duration // the time since
+	Stack   []byte        // of the handler's goroutine at this moment
+}
+
+// watchTime begins to wait for the handler to be slow.
+func (x *exchange) watchTime() {
+	s := x.conn.srv
+	if s.SlowTime <= 0 || s.OnSlow == nil {
+		return
+	}
+	began := time.Now()
+	id := goroutineID()
+	x.slow = time.AfterFunc(s.SlowTime, func() {
+		stack := stackOf(id)
+		if x.state.Load() == running {
+			s.count.slow.Add(1)
+			s.OnSlow(SlowRequest{Request: &x.Request, Queued: x.queued, Running: time.Since(began), Stack: stack})
+		}
+	})
+}
+
+// goroutineID returns the beginning of the calling goroutine's stack trace, up
+// to its number.
+func goroutineID() string {
+	buf := make([]byte, 64)
+	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("["))
+	return string(head)
+}
+
+// maxStacks bounds the traces of all goroutines that one is looked for in.
+const maxStacks = 64 << 20
+
+// stackOf returns the stack trace of another goroutine; nil if it has ended.
+func stackOf(id string) []byte {
+	buf := make([]byte, 1<<16)
+	n := runtime.Stack(buf, true)
+	for n == len(buf) && n < maxStacks {
+		buf = make([]byte, 2*len(buf))
+		n = runtime.Stack(buf, true)
+	}
+	for trace := range bytes.SplitSeq(buf[:n], []byte("\n\n")) {
+		if bytes.HasPrefix(trace, []byte(id)) {
+			return bytes.Clone(trace)
+		}
+	}
+	return nil
+}
+
+// logAccess records a request that has ended.
+func (x *exchange) logAccess(panicked bool) {
+	log := x.conn.srv.AccessLog
+	if log == nil {
+		return
+	}
+	status, sent, cut := x.reply.summary()
+	log.Info("scgi: request",
+		"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
+		"in", x.ContentLength-x.body.left.Load(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
+		"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.peer(), "panic", panicked, "cut", cut)
+}
+
+// panicStorm counts panics within a minute.
+type panicStorm struct {
+	mu    sync.Mutex
+	times []time.Time // of the last ones, the oldest first
+	err   error       // what Serve returns
+}
+
+// countPanic closes the server if there are too many.
+func (s *Server) countPanic() {
+	s.count.panics.Add(1)
+	if s.MaxPanics <= 0 || !s.panics.isOver(s.MaxPanics) {
+		return
+	}
+	err := fmt.Errorf("%w: %d within a minute", ErrPanics, s.MaxPanics+1)
+	if s.OnPanics != nil {
+		err = s.OnPanics()
+	}
+	if err == nil {
+		return
+	}
+	s.logger().Error("scgi: closing the server", "err", err)
+	s.panics.mu.Lock()
+	s.panics.err = err
+	s.panics.mu.Unlock()
+	_ = s.Close()
+}
+
+func (p *panicStorm) isOver(max int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.times = append(p.times, now)
+	if len(p.times) <= max {
+		return false
+	}
+	oldest := p.times[0]
+	p.times = p.times[1:]
+	if now.Sub(oldest) > time.Minute {
+		return false
+	}
+	p.times = nil // begin anew: one storm is told once
+	return true
+}
+
+// serveError is what Serve returns when the server was stopped.
+func (p *panicStorm) serveError() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	return ErrServerClosed
+}

@@ -1,0 +1,286 @@
+package scgi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"expvar"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// exchangeOn sends a request on a pipe and returns the reply, on a channel.
+func exchangeOn(c net.Conn, request string) chan string {
+	reply := make(chan string, 1)
+	go func() {
+		io.WriteString(c, request)
+		b, _ := io.ReadAll(c)
+		c.Close()
+		reply <- string(b)
+	}()
+	return reply
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan bool)
+		s := &Server{MaxWorkers: 1, MaxQueue: 2, QueueTimeout: 10 * time.Second, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { <-hold })}
+		dial := pipeServer(t, s)
+		var replies []chan string
+		for range 5 {
+			replies = append(replies, exchangeOn(dial(), get("/")))
+			synctest.Wait()
+		}
+		for _, i := range []int{3, 4} { // over MaxQueue: at once
+			if r := parseReply(t, <-replies[i]); r.status != 503 || r.header.Get("Retry-After") != "1" {
+				t.Errorf("request %d: %+v", i, r)
+			}
+		}
+		if st := s.Stats(); st.Waiting != 2 || st.MostWaiting != 2 || st.Busy != 1 || st.Refused[503] != 2 {
+			t.Errorf("%+v", st)
+		}
+		began := time.Now()
+		for _, i := range []int{1, 2} { // waited too long
+			if r := parseReply(t, <-replies[i]); r.status != 503 || time.Since(began) != 10*time.Second {
+				t.Errorf("request %d: %+v after %v", i, r, time.Since(began))
+			}
+		}
+		late := exchangeOn(dial(), get("/"))
+		synctest.Wait()
+		hold <- true
+		hold <- true
+		for _, reply := range []chan string{replies[0], late} {
+			if r := parseReply(t, <-reply); r.status != 200 {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+func TestStuckHandlersAreAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan bool)
+		var log syncBuffer
+		s := &Server{MaxWorkers: 2, MaxAbandoned: 1, RequestTimeout: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+				switch r.Env.Get("REQUEST_URI") {
+				case "/stuck":
+					<-hold
+					if _, err := w.Write([]byte("late")); !errors.Is(err, net.ErrClosed) {
+						t.Errorf("writing after the 504: %v", err)
+					}
+				case "/polite":
+					<-r.Context().Done()
+					if end, ok := r.Context().Deadline(); !ok || time.Until(end) > 0 || r.Context().Err() != context.DeadlineExceeded {
+						t.Errorf("deadline %v, %v", end, r.Context().Err())
+					}
+					w.WriteHeader(502)
+				case "/begun":
+					w.(http.Flusher).Flush()
+					<-hold
+				}
+			})}
+		dial := pipeServer(t, s)
+		if r := parseReply(t, <-exchangeOn(dial(), get("/polite"))); r.status != 502 {
+			t.Errorf("a polite handler: %+v", r)
+		}
+		began := time.Now()
+		if r := parseReply(t, <-exchangeOn(dial(), get("/stuck"))); r.status != 504 || time.Since(began) != 11*time.Second {
+			t.Errorf("a stuck handler: %+v after %v", r, time.Since(began))
+		}
+		if st := s.Stats(); st.Abandoned != 1 || st.Busy != 0 {
+			t.Errorf("its worker was not replaced: %+v", st)
+		}
+		// The second may not be replaced, and its reply is cut.
+		if r := <-exchangeOn(dial(), get("/begun")); !strings.HasPrefix(r, "Status: 200") {
+			t.Errorf("%q", r)
+		}
+		if st := s.Stats(); st.Abandoned != 2 || st.Busy != 1 || !strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("%+v, %s", st, &log)
+		}
+		if r := parseReply(t, <-exchangeOn(dial(), get("/"))); r.status != 200 {
+			t.Errorf("others are served: %+v", r)
+		}
+		hold <- true
+		hold <- true
+		synctest.Wait()
+		if st := s.Stats(); st.Abandoned != 0 || st.Refused[504] != 2 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+func TestOnSlow(t *testing.T) {
+	hold := make(chan bool)
+	told := make(chan SlowRequest)
+	l := listen(t, "unix")
+	s := &Server{SlowTime: time.Millisecond, OnSlow: func(r SlowRequest) { told <- r }, Handler: HandlerFunc(slowHandler(hold))}
+	start(t, s, l)
+	c := dial(t, l.Addr())
+	io.WriteString(c, get("/slow"))
+	r := <-told
+	if r.Request.Env.Get("REQUEST_URI") != "/slow" || r.Running < time.Millisecond || !strings.Contains(string(r.Stack), "slowHandler") || strings.Count(string(r.Stack), "goroutine ") > 2 {
+		t.Errorf("%+v\n%s", r, r.Stack)
+	}
+	close(hold)
+	io.ReadAll(c)
+	if s.Stats().Slow != 1 {
+		t.Errorf("%+v", s.Stats())
+	}
+}
+
+func slowHandler(hold chan bool) HandlerFunc {
+	return func(w http.ResponseWriter, r *Request) { <-hold }
+}
+
+func TestPanicStormEndsServe(t *testing.T) {
+	mine := errors.New("mine")
+	for _, test := range []struct {
+		hook func() error
+		want error
+	}{{nil, ErrPanics}, {func() error { return mine }, mine}} {
+		l := listen(t, "unix")
+		s := &Server{MaxPanics: 3, OnPanics: test.hook, Logger: slog.New(slog.DiscardHandler), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { panic("again") })}
+		served := make(chan error)
+		go func() { served <- s.Serve(l) }()
+		for range 4 {
+			c := dial(t, l.Addr())
+			io.WriteString(c, get("/"))
+			io.ReadAll(c)
+		}
+		if err := <-served; !errors.Is(err, test.want) {
+			t.Errorf("Serve returned %v", err)
+		}
+	}
+}
+
+func TestPanicStormNeedsAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p panicStorm
+		for i := range 100 {
+			if p.isOver(3) {
+				t.Fatalf("the panic %d is a storm", i)
+			}
+			time.Sleep(21 * time.Second)
+		}
+		storms := 0
+		for range 8 {
+			if p.isOver(3) {
+				storms++
+			}
+		}
+		if storms != 2 {
+			t.Errorf("%d storms", storms)
+		}
+	})
+}
+
+func TestAccessLog(t *testing.T) {
+	var access syncBuffer
+	l := listen(t, "unix")
+	s := &Server{AccessLog: slog.New(slog.NewJSONHandler(&access, nil)), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		if r.Env.Get("REQUEST_URI") == "/panic" {
+			panic(http.ErrAbortHandler)
+		}
+		io.Copy(w, r.Body)
+	})}
+	start(t, s, l)
+	ask(t, l.Addr(), post("/echo", "hello"))
+	ask(t, l.Addr(), get("/panic"))
+	if err := s.Shutdown(within(patience)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(access.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines: %s", len(lines), &access)
+	}
+	for i, want := range []map[string]any{
+		{"method": "POST", "uri": "/echo", "status": 200.0, "in": 5.0, "out": 5.0, "panic": false, "cut": false},
+		{"method": "GET", "uri": "/panic", "status": 500.0, "in": 0.0, "panic": true},
+	} {
+		var got map[string]any
+		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s is %v, want %v in %s", k, got[k], v, lines[i])
+			}
+		}
+	}
+}
+
+func TestAllowFrom(t *testing.T) {
+	for _, test := range []struct {
+		kind   string
+		s      *Server
+		served bool
+	}{
+		{"tcp", &Server{AllowFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, true},
+		{"tcp", &Server{AllowFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
+		{"tcp portable", &Server{AllowFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, false},
+		{"unix", &Server{AllowFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, true},
+		{"tcp", &Server{AllowUIDs: []int{-1}}, true},
+		{"unix", &Server{AllowUIDs: []int{os.Getuid()}}, true},
+		{"unix portable", &Server{AllowGIDs: []int{os.Getgid()}}, true},
+		{"unix", &Server{AllowUIDs: []int{os.Getuid() + 1}, AllowGIDs: []int{os.Getgid() + 1}}, false},
+		{"unix portable", &Server{AllowUIDs: []int{os.Getuid() + 1}}, false},
+	} {
+		if !knowsPeers && len(test.s.AllowUIDs)+len(test.s.AllowGIDs) > 0 {
+			continue
+		}
+		l := listen(t, test.kind)
+		log := start(t, test.s, l)
+		for range 4 {
+			c := dial(t, l.Addr())
+			io.WriteString(c, get("/"))
+			reply, _ := io.ReadAll(c)
+			if (len(reply) > 0) != test.served {
+				t.Errorf("%s, %+v: %q", test.kind, test.s.AllowFrom, reply)
+			}
+		}
+		if st := test.s.Stats(); !test.served && (st.TurnedAway != 4 || strings.Count(log.String(), "\n") != 3) {
+			t.Errorf("%d turned away, log %s", st.TurnedAway, log)
+		}
+	}
+}
+
+func TestStatsHandler(t *testing.T) {
+	l := listen(t, "unix")
+	s := &Server{}
+	start(t, s, l)
+	ask(t, l.Addr(), get("/"))
+	ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0"))
+	show := func(target, accept string) string {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", target, nil)
+		r.Header.Set("Accept", accept)
+		s.StatsHandler().ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	var st Stats
+	if err := json.Unmarshal([]byte(show("/?format=json", "")), &st); err != nil || st.Refused[400] != 1 || st.Accepted != 2 {
+		t.Errorf("%v, %+v", err, st)
+	}
+	for _, text := range []string{show("/?format=prometheus", ""), show("/", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")} {
+		if !strings.Contains(text, "# TYPE scgi_connections_accepted_total counter\nscgi_connections_accepted_total 2\n") ||
+			!strings.Contains(text, "scgi_requests_refused_total{status=\"400\"} 1\n") || strings.Count(text, "# TYPE scgi_requests_refused_total") != 1 {
+			t.Errorf("for Prometheus: %s", text)
+		}
+	}
+	if text := show("/", "text/html"); !strings.Contains(text, "connections_accepted_total") {
+		t.Errorf("for a person: %s", text)
+	}
+	if text := expvar.Func(func() any { return s.Stats() }).String(); !strings.Contains(text, `"Accepted":2`) {
+		t.Errorf("expvar: %s", text)
+	}
+}

@@ -1,0 +1,395 @@
+package scgi
+
+// transport.go owns the client side: from an http.Request to a connection with
+// both directions under way. Rule: every wait is bounded, a cancelled context
+// ends all of them, and a reply that can still be read is never lost because
+// the request could not be sent.
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// sendChunk is how much of a body is read for one write.
+	sendChunk = 32 << 10
+
+	// dialTimeout is nginx's scgi_connect_timeout.
+	dialTimeout = 60 * time.Second
+)
+
+// Transport is an [http.RoundTripper] that speaks SCGI: it hands requests to an
+// SCGI server as a web server does. Its zero value is ready to use, and it is
+// safe for concurrent use. As in [Server], zero is the documented default of
+// each number, and negative is no limit.
+//
+//	client := &http.Client{Transport: &scgi.Transport{Addr: "unix:/run/app.sock"}}
+//	resp, err := client.Get("http://example.org/path")
+//
+// The request's URL names the site, from which come HTTP_HOST, SERVER_NAME and
+// the path; a request that a server received, passed on, also has its
+// REMOTE_ADDR. The path is PATH_INFO, SCRIPT_NAME is empty. The header fields
+// Proxy, those with a "_" in their name and those for one connection only are
+// not sent, but for an Upgrade.
+//
+// There is one connection for each request. A body whose length is not known is
+// first spooled, since SCGI has to announce it. The reply's body ends with
+// io.ErrUnexpectedEOF if the server ended it before its Content-Length; without
+// one, its end can't be told from a cut. After a 101 the body is an
+// io.ReadWriteCloser over the connection, as net/http's is.
+//
+// A request that can't be sent as SCGI, one with a NUL byte or a line break in
+// any variable, fails before anything is dialed. Errors of the network are
+// package net's, that of a context is its cause.
+type Transport struct {
+	// Addr is the server's address in the grammar of [Listen], as in
+	// "127.0.0.1:4000" or "unix:/run/app.sock"; options after a "?" are
+	// ignored. If it is empty, each request goes to the host and port of its
+	// URL, scgi://host:port/path, where the port defaults to 4000; so the
+	// scheme can be given to an http.Transport:
+	//
+	//	t.RegisterProtocol("scgi", &scgi.Transport{})
+	Addr string
+
+	// DialContext makes the connections. Nil is a net.Dialer that waits for
+	// 60 s at most, nginx's scgi_connect_timeout. On a connection without
+	// deadlines there are no timeouts but the context's.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// MaxHeaderBytes bounds the reply's header block. Zero is
+	// DefaultMaxHeaderBytes.
+	MaxHeaderBytes int
+
+	// ReadTimeout and WriteTimeout bound one wait for the server to send, or
+	// to take, a byte; progress renews them. Waiting for the reply begins when
+	// the request is sent. Zero is 60 s, nginx's scgi_read_timeout and
+	// scgi_send_timeout. The error is os.ErrDeadlineExceeded.
+	ReadTimeout  time.Duration
+	WriteTimeout time.Duration
+
+	// MaxSpoolBytes bounds a body of unknown length, which is held in memory
+	// up to 512 KiB and beyond that in a temporary file. A longer one is an
+	// *http.MaxBytesError. Zero is DefaultMaxBodyBytes.
+	MaxSpoolBytes int64
+}
+
+// requestError is a fault of the request, not of the server that it was for.
+type requestError struct{ err error }
+
+func (e *requestError) Error() string { return "scgi: " + e.err.Error() }
+func (e *requestError) Unwrap() error { return e.err }
+
+// outgoing is a request as it is sent.
+type outgoing struct {
+	head   []byte // the netstring
+	body   *requestBody
+	length int64
+	ready  bool // reading the body will not wait
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	body := newRequestBody(req.Body)
+	network, addr, err := t.target(req.URL)
+	if err != nil {
+		_ = body.Close()
+		return nil, err
+	}
+	out, err := t.prepare(req, body)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := t.dial(ctx, network, addr)
+	if err != nil {
+		_ = out.body.Close()
+		return nil, ctxOr(ctx, err)
+	}
+	rt := t.start(ctx, conn, out)
+	resp, err := rt.readReply(req)
+	if err != nil {
+		err = rt.reason(err)
+		rt.end()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// target is where a request for u is sent.
+func (t *Transport) target(u *url.URL) (network, addr string, err error) {
+	scheme, rest, _ := strings.Cut(t.Addr, ":")
+	switch {
+	case u == nil:
+		return "", "", &requestError{errors.New("the request has no URL")}
+	case t.Addr == "" && (u.Scheme != "scgi" || u.Hostname() == ""):
+		return "", "", &requestError{fmt.Errorf("%.64q is no scgi://host:port URL, and the Transport has no Addr", u.Redacted())}
+	case t.Addr == "":
+		return "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "4000")), nil
+	case scheme == "unix":
+		path, _, _ := strings.Cut(rest, "?")
+		return "unix", path, nil
+	case scheme == "fd" || scheme == "systemd":
+		return "", "", fmt.Errorf("scgi: %q is an address to listen on, not to connect to", t.Addr)
+	}
+	return "tcp", t.Addr, nil
+}
+
+func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if t.DialContext != nil {
+		return t.DialContext(ctx, network, addr)
+	}
+	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+}
+
+// prepare makes req ready to be sent. It closes body if it fails.
+func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, error) {
+	block, err := variables(req)
+	if err == nil && body.none && req.ContentLength > 0 {
+		err = &requestError{fmt.Errorf("a ContentLength of %d without a body", req.ContentLength)}
+	}
+	if err != nil {
+		_ = body.Close()
+		return nil, err
+	}
+	out := &outgoing{body: body, length: req.ContentLength, ready: req.GetBody != nil}
+	if req.ContentLength <= 0 && !body.none {
+		s, err := spool(req.Context(), body, cmp.Or(t.MaxSpoolBytes, DefaultMaxBodyBytes))
+		if err != nil {
+			return nil, err
+		}
+		out.body, out.length, out.ready = newRequestBody(s), s.size, true
+	}
+	out.length = max(out.length, 0)
+	length := strconv.FormatInt(out.length, 10)
+	out.head = appendNetstring(nil, "CONTENT_LENGTH\x00"+length+"\x00"+block)
+	return out, nil
+}
+
+// requestBody is a request's body. It is closed once, whoever comes first, and
+// its errors can be told from the connection's.
+type requestBody struct {
+	io.ReadCloser
+	none   bool
+	closed atomic.Bool
+}
+
+func newRequestBody(body io.ReadCloser) *requestBody {
+	if body == nil {
+		body = http.NoBody
+	}
+	return &requestBody{ReadCloser: body, none: body == http.NoBody}
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := 0, http.ErrBodyReadAfterClose
+	if !b.closed.Load() {
+		n, err = b.ReadCloser.Read(p)
+	}
+	if err != nil && err != io.EOF {
+		err = &requestError{fmt.Errorf("reading the request's body: %w", err)}
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// abandon closes the body under someone who may be waiting in Read. Some
+// bodies, those of net/http's server among them, let Close wait for that Read.
+func (b *requestBody) abandon() {
+	if !b.closed.Load() {
+		go b.Close()
+	}
+}
+
+// roundTrip is a request and its reply on their connection. One goroutine
+// sends; whoever has the reply reads.
+type roundTrip struct {
+	ctx  context.Context
+	conn net.Conn
+	in   *bufio.Reader // over Read
+	body *requestBody
+
+	readTimeout  time.Duration
+	writeTimeout time.Duration
+
+	room    int           // bytes that the reply's header may still take; negative: no limit
+	readErr error         // what reading has come to
+	began   atomic.Bool   // there is a reply
+	sent    chan struct{} // closed when nothing more is sent
+	failure atomic.Pointer[error]
+	unwatch func() bool // of ctx
+	ended   sync.Once
+}
+
+func (t *Transport) start(ctx context.Context, conn net.Conn, out *outgoing) *roundTrip {
+	rt := &roundTrip{
+		ctx:          ctx,
+		conn:         conn,
+		body:         out.body,
+		readTimeout:  cmp.Or(t.ReadTimeout, DefaultReadTimeout),
+		writeTimeout: cmp.Or(t.WriteTimeout, DefaultWriteTimeout),
+		room:         cmp.Or(t.MaxHeaderBytes, DefaultMaxHeaderBytes),
+		sent:         make(chan struct{}),
+	}
+	rt.in = bufio.NewReader(rt)
+	rt.unwatch = context.AfterFunc(ctx, func() {
+		_ = conn.Close()
+		_ = out.body.Close()
+	})
+	go rt.send(out)
+	return rt
+}
+
+// send sends the request. That it fails is not yet the end: the server may have
+// answered early, and the reader will see. It does not shut the writing side
+// down: no web server does, and servers take it for a client that is gone.
+func (rt *roundTrip) send(out *outgoing) {
+	defer out.body.Close()
+	err := rt.sendAll(out)
+	_ = rt.conn.SetReadDeadline(deadline(rt.readTimeout))
+	close(rt.sent)
+	if err == nil {
+		err = out.checkEnd()
+	}
+	var fault *requestError
+	stuck := errors.Is(err, os.ErrDeadlineExceeded) && !rt.began.Load()
+	if stuck || errors.As(err, &fault) {
+		rt.fail(err)
+	}
+}
+
+// sendAll sends the header block, with the start of the body if that is at
+// hand, and then the body as it comes.
+func (rt *roundTrip) sendAll(out *outgoing) error {
+	buf := slices.Grow(out.head, int(min(out.length, sendChunk)))
+	if !out.ready || out.length == 0 {
+		if err := rt.write(buf); err != nil {
+			return err
+		}
+		buf = buf[:0]
+	}
+	for left := out.length; left > 0; {
+		room := min(int64(cap(buf)-len(buf)), left)
+		n, err := out.body.Read(buf[len(buf):][:room])
+		left -= int64(n)
+		if err == io.EOF && left > 0 {
+			err = &requestError{fmt.Errorf("the body is %d bytes shorter than its ContentLength: %w", left, io.ErrUnexpectedEOF)}
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err := rt.write(buf[:len(buf)+n]); err != nil {
+			return err
+		}
+		buf = buf[:0]
+	}
+	return nil
+}
+
+// checkEnd looks for body beyond its length. It may wait: the reader does not
+// depend on it.
+func (out *outgoing) checkEnd() error {
+	var one [1]byte
+	if n, _ := out.body.Read(one[:]); n > 0 {
+		return &requestError{fmt.Errorf("the body is longer than its ContentLength of %d", out.length)}
+	}
+	return nil
+}
+
+func (rt *roundTrip) write(b []byte) error {
+	for len(b) > 0 {
+		_ = rt.conn.SetWriteDeadline(deadline(rt.writeTimeout))
+		n, err := rt.conn.Write(b[:min(len(b), writeChunk)])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// Read reads the reply as it comes from the connection. While the request is
+// being sent there is no deadline: it is not the server that is waited for.
+//
+// An error stays, since a line reader above may take a line that was cut by it
+// for a line and ask again.
+func (rt *roundTrip) Read(p []byte) (n int, err error) {
+	if rt.readErr == nil {
+		n, rt.readErr = rt.readConn(p)
+	}
+	return n, rt.readErr
+}
+
+func (rt *roundTrip) readConn(p []byte) (int, error) {
+	if rt.room == 0 {
+		return 0, errReplyHeaderLimit
+	}
+	if rt.room > 0 {
+		p = p[:min(len(p), rt.room)]
+	}
+	select {
+	case <-rt.sent:
+		_ = rt.conn.SetReadDeadline(deadline(rt.readTimeout))
+	default:
+	}
+	n, err := rt.conn.Read(p)
+	if n == 0 {
+		return 0, err
+	}
+	rt.began.Store(true)
+	if rt.room > 0 {
+		rt.room -= n
+	}
+	return n, nil // an error will be there again
+}
+
+// fail ends the connection for a reason that is not the connection's.
+func (rt *roundTrip) fail(err error) {
+	rt.failure.CompareAndSwap(nil, &err)
+	_ = rt.conn.Close()
+}
+
+// reason is why err was met.
+func (rt *roundTrip) reason(err error) error {
+	if failure := rt.failure.Load(); failure != nil {
+		err = *failure
+	}
+	return ctxOr(rt.ctx, err)
+}
+
+// end closes the connection, at the latest when the reply has been read. What
+// was not sent by then is not wanted.
+func (rt *roundTrip) end() {
+	rt.ended.Do(func() {
+		rt.unwatch()
+		_ = rt.conn.Close()
+		rt.body.abandon()
+	})
+}
+
+// ctxOr is err, or why ctx was cancelled, if that is behind it.
+func ctxOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

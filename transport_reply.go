@@ -1,0 +1,259 @@
+package scgi
+
+// transport_reply.go owns the reply as the client side reads it: the header
+// block of RFC 3875 §6, tolerant of what web servers are, and the body. Rule: a
+// reply that was cut is never handed out as a whole one where that can be
+// known, and nothing of a header is taken that a web server would not pass on.
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+// maxInterim is how many 1xx replies may come before the final one, as in
+// net/http.
+const maxInterim = 5
+
+var (
+	errReplyHeaderLimit = errors.New("scgi: the reply's header is longer than the limit")
+	errReplyInterim     = errors.New("scgi: too many 1xx replies")
+	errReplyName        = errors.New("scgi: the reply has a header field whose name is no token")
+	errReplyStatus      = errors.New("scgi: the reply's status is not three digits")
+	errReplyLength      = errors.New("scgi: the reply's Content-Length is not one decimal number")
+)
+
+// readReply reads up to the body.
+func (rt *roundTrip) readReply(req *http.Request) (*http.Response, error) {
+	for range maxInterim + 1 {
+		resp, err := rt.readHeader()
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			resp.Request = req
+			return resp, rt.addBody(resp)
+		}
+	}
+	return nil, errReplyInterim
+}
+
+func (rt *roundTrip) readHeader() (*http.Response, error) {
+	tp := textproto.NewReader(rt.in)
+	line, err := readStatusLine(tp)
+	if err != nil {
+		return nil, rt.headerError(err)
+	}
+	header, err := tp.ReadMIMEHeader()
+	if err != nil {
+		return nil, rt.headerError(err)
+	}
+	for name := range header {
+		if !isToken(name) { // textproto lets spaces pass
+			return nil, fmt.Errorf("%w: %.64q", errReplyName, name)
+		}
+	}
+	resp := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header(header)}
+	resp.Status, err = replyStatus(line, resp.Header)
+	if err != nil {
+		return nil, err
+	}
+	resp.StatusCode, _ = strconv.Atoi(resp.Status[:3])
+	dropHopByHop(resp)
+	return resp, nil
+}
+
+// headerError tells a header that was cut from one that is malformed: textproto
+// complains of the line that was cut before it meets the reason.
+func (rt *roundTrip) headerError(err error) error {
+	if rt.readErr != nil && rt.in.Buffered() == 0 {
+		err = rt.readErr
+	}
+	switch {
+	case err == io.EOF:
+		return fmt.Errorf("scgi: the reply ended in its header: %w", io.ErrUnexpectedEOF)
+	case errors.As(err, new(textproto.ProtocolError)):
+		return fmt.Errorf("scgi: the reply's header: %w", err)
+	}
+	return err
+}
+
+// readStatusLine reads the line that HTTP has and CGI has not, if there is one.
+func readStatusLine(tp *textproto.Reader) (string, error) {
+	if first, err := tp.R.Peek(1); err != nil || first[0] != 'H' {
+		return "", nil // ReadMIMEHeader will meet the error
+	}
+	if start, _ := tp.R.Peek(5); string(start) != "HTTP/" {
+		return "", nil
+	}
+	return tp.ReadLine()
+}
+
+// replyStatus takes the status from the status line, the Status field or the
+// lack of both (RFC 3875 §6.2), and Status out of the header. It begins with
+// three digits.
+func replyStatus(line string, header http.Header) (string, error) {
+	fields, ok := header["Status"]
+	header.Del("Status")
+	switch {
+	case line != "":
+		_, status, _ := strings.Cut(line, " ")
+		return parseStatus(status)
+	case ok:
+		return parseStatus(fields[0])
+	case header.Get("Location") != "":
+		return parseStatus("302")
+	}
+	return parseStatus("200")
+}
+
+func parseStatus(s string) (string, error) {
+	code, reason, _ := strings.Cut(strings.TrimSpace(s), " ")
+	n, ok := parseDecimal(code)
+	if !ok || len(code) != 3 || n < 100 || strings.ContainsFunc(reason, unicode.IsControl) {
+		return "", fmt.Errorf("%w: %.64q", errReplyStatus, s)
+	}
+	reason = cmp.Or(strings.TrimSpace(reason), http.StatusText(int(n)))
+	return strings.TrimSpace(code + " " + reason), nil
+}
+
+// dropHopByHop removes what is not for the reply's reader. What net/http needs
+// to see an upgrade is completed: web servers say the Connection themselves.
+func dropHopByHop(resp *http.Response) {
+	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding"} {
+		resp.Header.Del(name)
+	}
+	switch {
+	case resp.StatusCode != http.StatusSwitchingProtocols:
+		resp.Header.Del("Upgrade")
+	case resp.Header.Get("Upgrade") != "":
+		resp.Header.Set("Connection", "Upgrade")
+	}
+}
+
+// addBody gives resp its length and body; without one the connection ends here.
+func (rt *roundTrip) addBody(resp *http.Response) error {
+	rt.room = -1
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return rt.addTunnel(resp)
+	}
+	length, err := replyLength(resp.Header["Content-Length"])
+	if err != nil {
+		return err
+	}
+	resp.ContentLength = length
+	resp.Body = http.NoBody
+	switch {
+	case resp.Request.Method == http.MethodHead:
+	case resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified:
+		resp.ContentLength = 0
+	case length != 0:
+		resp.Body = &replyBody{rt: rt, left: length}
+		return nil
+	}
+	rt.end()
+	return nil
+}
+
+// replyLength is the Content-Length, or -1 without one.
+func replyLength(values []string) (int64, error) {
+	length := int64(-1)
+	for i, value := range values {
+		n, ok := parseDecimal(value)
+		if !ok || i > 0 && n != length {
+			return 0, fmt.Errorf("%w: %.64q", errReplyLength, values)
+		}
+		length = n
+	}
+	return length, nil
+}
+
+// replyBody is a reply's body: left bytes, or up to the connection's end if
+// left is negative. The connection is closed with the last byte.
+type replyBody struct {
+	rt     *roundTrip
+	left   int64
+	err    error // what Read has come to
+	closed atomic.Bool
+}
+
+func (b *replyBody) Read(p []byte) (int, error) {
+	switch {
+	case b.closed.Load():
+		return 0, http.ErrBodyReadAfterClose
+	case b.err != nil || len(p) == 0:
+		return 0, b.err
+	case b.left > 0:
+		p = p[:min(int64(len(p)), b.left)]
+	}
+	n, err := b.rt.in.Read(p)
+	if b.left > 0 {
+		b.left -= int64(n)
+	}
+	if b.err = b.outcome(err); b.err != nil {
+		b.rt.end()
+	}
+	return n, b.err
+}
+
+// outcome is what Read returns after the connection said err.
+func (b *replyBody) outcome(err error) error {
+	switch {
+	case b.left == 0:
+		return io.EOF
+	case err == nil || err == io.EOF && b.left < 0:
+		return err
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	case b.closed.Load():
+		return http.ErrBodyReadAfterClose
+	}
+	return b.rt.reason(err)
+}
+
+// Close ends the connection, and what is still being sent.
+func (b *replyBody) Close() error {
+	b.closed.Store(true)
+	b.rt.end()
+	return nil
+}
+
+// tunnel is the connection after a 101.
+type tunnel struct {
+	in *bufio.Reader
+	rt *roundTrip
+}
+
+func (rt *roundTrip) addTunnel(resp *http.Response) error {
+	<-rt.sent
+	rt.readTimeout = -1
+	_ = rt.conn.SetDeadline(time.Time{})
+	resp.Body = &tunnel{rt.in, rt}
+	return nil
+}
+
+func (t *tunnel) Read(p []byte) (int, error) { return t.in.Read(p) }
+
+func (t *tunnel) Write(p []byte) (int, error) { return t.rt.conn.Write(p) }
+
+// CloseWrite passes on that the client has ended its side.
+func (t *tunnel) CloseWrite() error {
+	if c, ok := t.rt.conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (t *tunnel) Close() error {
+	t.rt.end()
+	return nil
+}

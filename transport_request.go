@@ -1,0 +1,256 @@
+package scgi
+
+// transport_request.go owns what the client side says of a request: its
+// variables (RFC 3875 §4.1) and the spool for a body of unknown length. Rule:
+// no name is sent twice, and nothing that a client can put into a header field
+// passes for a variable of the web server's.
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+)
+
+// spoolMemory is the part of a spooled body that is held in memory, as in the
+// reference's http_server.
+const spoolMemory = 512 << 10
+
+// block is a header block in the making, without its CONTENT_LENGTH.
+type block struct {
+	b   strings.Builder
+	err error
+}
+
+func (b *block) add(name, value string) {
+	if strings.ContainsAny(value, "\x00\r\n") {
+		b.refuse("%s has a NUL byte or a line break: %.64q", name, value)
+	}
+	b.b.WriteString(name)
+	b.b.WriteByte(0)
+	b.b.WriteString(value)
+	b.b.WriteByte(0)
+}
+
+func (b *block) refuse(format string, args ...any) {
+	if b.err == nil {
+		b.err = &requestError{fmt.Errorf(format, args...)}
+	}
+}
+
+// variables is the header block for req, but for CONTENT_LENGTH.
+func variables(req *http.Request) (string, error) {
+	var b block
+	b.add("SCGI", "1")
+	b.add("REQUEST_METHOD", cmp.Or(req.Method, http.MethodGet))
+	b.addURL(req.URL)
+	b.add("SERVER_PROTOCOL", cmp.Or(req.Proto, "HTTP/1.1"))
+	b.add("GATEWAY_INTERFACE", "CGI/1.1")
+	b.add("SERVER_SOFTWARE", "go-scgi")
+	b.addServer(req)
+	if ip, port, err := net.SplitHostPort(req.RemoteAddr); err == nil {
+		b.add("REMOTE_ADDR", ip)
+		b.add("REMOTE_PORT", port)
+	}
+	b.addFields(req)
+	return b.b.String(), b.err
+}
+
+func (b *block) addURL(u *url.URL) {
+	b.add("REQUEST_URI", u.RequestURI())
+	b.add("QUERY_STRING", u.RawQuery)
+	b.add("SCRIPT_NAME", "")
+	path := cmp.Or(u.Path, "/")
+	if u.Opaque != "" || path == "*" {
+		path = "" // a PATH_INFO begins with a slash
+	}
+	b.add("PATH_INFO", path)
+}
+
+// addServer adds the name and port that the client asked for, or if it did not
+// say, those of the listener that it came to.
+func (b *block) addServer(req *http.Request) {
+	host := url.URL{Host: requestHost(req)}
+	port := host.Port()
+	name := strings.TrimSuffix(host.Host, ":"+port)
+	scheme, usual := "http", "80"
+	if req.TLS != nil || req.URL.Scheme == "https" {
+		scheme, usual = "https", "443"
+	}
+	local, _ := req.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if local != nil && req.RemoteAddr != "" { // received, not made here
+		ip, listening, _ := net.SplitHostPort(local.String())
+		name, port = cmp.Or(name, ip), cmp.Or(port, listening)
+	}
+	b.add("SERVER_NAME", name)
+	b.add("SERVER_PORT", cmp.Or(port, usual))
+	b.add("REQUEST_SCHEME", scheme)
+	if scheme == "https" {
+		b.add("HTTPS", "on")
+	}
+}
+
+func requestHost(req *http.Request) string { return cmp.Or(req.Host, req.URL.Host) }
+
+// addFields adds the header fields in the order of their names, those that
+// came more than once in one piece.
+func (b *block) addFields(req *http.Request) {
+	fields := canonical(req.Header)
+	if values := fields["Content-Type"]; len(values) > 0 {
+		b.add("CONTENT_TYPE", strings.Join(values, ", "))
+	}
+	if host := requestHost(req); host != "" {
+		b.add("HTTP_HOST", host)
+	}
+	upgrade := isUpgrade(fields)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !isToken(name) {
+			b.refuse("%.64q is no name of a header field", name)
+		}
+		if value, ok := fieldValue(name, fields[name], upgrade); ok {
+			b.add("HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), value)
+		}
+	}
+}
+
+// fieldValue is what is sent of a header field, if it is.
+func fieldValue(name string, values []string, upgrade bool) (value string, ok bool) {
+	switch name {
+	case "Content-Length", "Content-Type", "Host": // said otherwise
+		return "", false
+	case "Proxy": // HTTP_PROXY would configure a CGI program (CVE-2016-5385)
+		return "", false
+	case "Connection", "Upgrade":
+		if !upgrade {
+			return "", false
+		}
+	case "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding":
+		return "", false
+	case "User-Agent": // net/http's way to say that there is none
+		return strings.Join(values, ", "), len(values) > 0 && values[0] != ""
+	case "Cookie":
+		return strings.Join(values, "; "), len(values) > 0
+	}
+	// With a "_" it would have the same variable as with a "-".
+	return strings.Join(values, ", "), len(values) > 0 && !strings.Contains(name, "_")
+}
+
+// canonical is h with one spelling of each name.
+func canonical(h http.Header) http.Header {
+	fields := make(http.Header, len(h))
+	for _, key := range slices.Sorted(maps.Keys(h)) {
+		name := http.CanonicalHeaderKey(key)
+		fields[name] = append(fields[name], h[key]...)
+	}
+	return fields
+}
+
+func isUpgrade(fields http.Header) bool {
+	options := strings.Split(strings.Join(fields["Connection"], ","), ",")
+	return fields.Get("Upgrade") != "" && slices.ContainsFunc(options, func(option string) bool {
+		return strings.EqualFold(strings.TrimSpace(option), "upgrade")
+	})
+}
+
+// spooled is a body that was read to its end to learn its size.
+type spooled struct {
+	io.Reader
+	size int64
+	file *os.File // nil: all is in memory
+}
+
+// spool reads body, at most limit bytes of it, and closes it. If ctx is
+// cancelled it does not wait for that.
+func spool(ctx context.Context, body *requestBody, limit int64) (*spooled, error) {
+	s := new(spooled)
+	done := make(chan error)
+	go func() {
+		err := s.fill(body, limit)
+		_ = body.Close()
+		if err != nil {
+			_ = s.Close()
+		}
+		select {
+		case done <- err:
+		case <-ctx.Done():
+			_ = s.Close()
+		}
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, ctxOr(ctx, err)
+		}
+		return s, nil
+	case <-ctx.Done():
+		body.abandon()
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (s *spooled) fill(body io.Reader, limit int64) error {
+	if limit < 0 {
+		limit = math.MaxInt64 - 1
+	}
+	body = io.LimitReader(body, limit+1)
+	var memory bytes.Buffer
+	n, err := io.CopyN(&memory, body, spoolMemory)
+	s.Reader, s.size = &memory, n
+	if err == nil {
+		err = s.overflow(body)
+	}
+	switch {
+	case err != nil && err != io.EOF:
+		return err
+	case s.size > limit:
+		return &requestError{&http.MaxBytesError{Limit: limit}}
+	}
+	return nil
+}
+
+// overflow takes the rest of body into a temporary file.
+func (s *spooled) overflow(body io.Reader) error {
+	var first [1]byte
+	if _, err := io.ReadFull(body, first[:]); err != nil {
+		return err // io.EOF: there is no rest
+	}
+	file, err := os.CreateTemp("", "scgi-")
+	if err != nil {
+		return fmt.Errorf("scgi: spooling the request's body: %w", err)
+	}
+	s.file = file
+	_ = os.Remove(file.Name()) // where an open file can go, no crash leaves it
+	n, err := io.Copy(file, body)
+	s.size += 1 + n
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	s.Reader = io.MultiReader(s.Reader, bytes.NewReader(first[:]), file)
+	var fault *requestError
+	if err != nil && !errors.As(err, &fault) {
+		err = fmt.Errorf("scgi: spooling the request's body: %w", err)
+	}
+	return err
+}
+
+// Close removes what is on disk.
+func (s *spooled) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	if rm := os.Remove(s.file.Name()); rm != nil && !errors.Is(rm, os.ErrNotExist) {
+		err = errors.Join(err, rm)
+	}
+	return err
+}
