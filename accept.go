@@ -15,14 +15,19 @@ import (
 const backlogWait = 50 * time.Millisecond
 
 type acceptor struct {
-	l         net.Listener
-	raw       *acceptRaw // nil: accept through l
-	inherited bool       // someone else holds the socket too, and its backlog
+	l   net.Listener
+	raw *acceptRaw // nil: accept through l
 }
 
 func newAcceptor(l net.Listener) *acceptor {
-	own, ok := l.(*listener)
-	return &acceptor{l: l, raw: newAcceptRaw(l), inherited: ok && own.inherited}
+	return &acceptor{l: l, raw: newAcceptRaw(l)}
+}
+
+// isInherited reports whether someone else holds the socket too, and its
+// backlog. That may change while the server runs.
+func (a *acceptor) isInherited() bool {
+	own, ok := a.l.(*listener)
+	return ok && own.isInherited()
 }
 
 // tryAccept puts a connection that is queued into c. It fails with EAGAIN if

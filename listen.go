@@ -163,16 +163,17 @@ type socket interface {
 type listener struct {
 	socket
 
-	// inherited says that someone else holds the socket too: connections
-	// that wait in its backlog are answered by a successor.
-	inherited bool
-
 	path string      // of the file to unlink; "" if there is none of ours
 	file os.FileInfo // of the file as it was bound
 
 	unlink sync.Once
 
-	mu     sync.Mutex
+	mu sync.Mutex
+
+	// inherited says that someone else holds the socket too: connections
+	// that wait in its backlog are answered by a successor, who needs its file.
+	inherited bool
+
 	waiter *os.File // a copy of the descriptor, to wait on; nil until asked for
 	closed bool
 }
@@ -187,6 +188,29 @@ func (l *listener) Addr() net.Addr {
 		return &net.UnixAddr{Name: l.path, Net: "unix"}
 	}
 	return l.socket.Addr()
+}
+
+// SetInherited says whether someone else holds the socket too. Package restart
+// calls it when the socket has a new owner.
+func (l *listener) SetInherited(inherited bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inherited = inherited
+}
+
+func (l *listener) isInherited() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inherited
+}
+
+// SetAddr tells an inherited socket the address that it was opened with, before
+// anyone else has l. Package restart calls it.
+func (l *listener) SetAddr(addr string) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		l.path, _, _ = strings.Cut(path, "?")
+		l.file, _ = os.Lstat(l.path)
+	}
 }
 
 // waitable returns a copy of the socket that can be waited on without
@@ -230,7 +254,7 @@ func (l *listener) Close() error {
 }
 
 func (l *listener) removeFile() {
-	if l.path != "" && isFile(l.path, l.file) {
+	if l.path != "" && !l.isInherited() && isFile(l.path, l.file) {
 		os.Remove(l.path) // a file left behind is stale, and replaced by the next Listen
 	}
 }

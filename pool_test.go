@@ -122,8 +122,7 @@ func TestPoolRefillsPlaces(t *testing.T) {
 
 func TestPoolDetach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p *pool[chan bool]
-		p = &pool[chan bool]{max: 1, idleTime: time.Minute, run: func(w *worker[chan bool], c chan bool) bool {
+		p := &pool[chan bool]{max: 1, idleTime: time.Minute, run: func(w *worker[chan bool], c chan bool) bool {
 			if <-c {
 				w.detach()
 				w.detach() // idempotent

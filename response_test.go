@@ -388,12 +388,12 @@ func TestHijack(t *testing.T) {
 			if _, err := w.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
 				t.Errorf("writing after Hijack: %v", err)
 			}
-			line, err := rw.ReadString('\n')
-			fmt.Fprintf(c, "echo %s", line)
-			line, err = rw.ReadString('\n')
-			fmt.Fprintf(c, "echo %s", line)
-			if err != nil {
-				t.Error(err)
+			for range 2 {
+				line, err := rw.ReadString('\n')
+				if err != nil {
+					t.Error(err)
+				}
+				fmt.Fprintf(c, "echo %s", line)
 			}
 		})}
 		start(t, s, l)

@@ -299,7 +299,7 @@ func (s *Server) baseContext(l net.Listener) context.Context {
 
 // serveBacklog serves what was queued before Shutdown.
 func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
-	for !a.inherited && !s.killed.Load() {
+	for !a.isInherited() && !s.killed.Load() {
 		s.awaitRoom()
 		c := &conn{srv: s, base: base}
 		if a.backlog(c) != nil {
