@@ -16,7 +16,10 @@ import (
 	"time"
 )
 
-var errNoReply = errors.New("the handler did not return")
+var (
+	errNoReply  = errors.New("the handler did not return")
+	errReplaced = errors.New("the server replied instead")
+)
 
 // exchange is allocated for each request and never recycled, so that what a
 // handler keeps of it stays true.
@@ -79,9 +82,8 @@ func (x *exchange) settle(returned *bool) {
 		x.end(*returned)
 	} else {
 		x.conn.srv.count.abandoned.Add(-1)
+		x.account(*returned)
 	}
-	x.count()
-	x.logAccess(!*returned)
 }
 
 func (x *exchange) stopTimers() {
@@ -92,26 +94,37 @@ func (x *exchange) stopTimers() {
 	}
 }
 
-// end ends the reply and the connection.
+// end ends the reply and the connection. What is counted and logged of the
+// request is there before its connection is gone.
 func (x *exchange) end(returned bool) {
 	err := errNoReply
 	if returned {
 		err = x.reply.finish()
 	}
+	if err != nil && !x.reply.failed() && x.reply.takeOver() {
+		x.reply.replyError(http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
+		err = errReplaced
+	}
 	_ = x.body.Close()
 	x.ctx.end()
+	x.account(returned)
 	switch {
 	case x.reply.isHijacked():
 	case err == nil:
 		x.conn.finish(x.allRead())
+	case err == errReplaced:
+		x.conn.finish(false)
 	case x.reply.failed(): // the peer is gone
 		x.conn.close()
-	case x.reply.takeOver():
-		x.reply.replyError(http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
-		x.conn.finish(false)
 	default:
 		x.conn.abort()
 	}
+}
+
+// account counts and logs a request that has ended.
+func (x *exchange) account(returned bool) {
+	x.count()
+	x.logAccess(!returned)
 }
 
 func (x *exchange) count() {

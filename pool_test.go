@@ -18,6 +18,12 @@ func testPool(max int) *pool[func() bool] {
 	}
 }
 
+// raise makes high at least n.
+func raise(high *atomic.Int64, n int64) {
+	for old := high.Load(); n > old && !high.CompareAndSwap(old, n); old = high.Load() {
+	}
+}
+
 func (p *pool[J]) counts() (workers, idle, waiting int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,9 +39,7 @@ func TestPoolNeverExceedsItsLimit(t *testing.T) {
 			const jobs = 1000
 			for range jobs {
 				p.submit(func() bool {
-					if n := running.Add(1); n > high.Load() {
-						high.Store(n)
-					}
+					raise(&high, running.Add(1))
 					time.Sleep(time.Second)
 					running.Add(-1)
 					done.Add(1)

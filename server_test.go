@@ -220,9 +220,7 @@ func TestMaxWorkers(t *testing.T) {
 		const max, requests = 3, 50
 		var now, high atomic.Int64
 		start(t, &Server{MaxWorkers: max, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			if n := now.Add(1); n > high.Load() {
-				high.Store(n)
-			}
+			raise(&high, now.Add(1))
 			runtime.Gosched()
 			now.Add(-1)
 		})}, l)
