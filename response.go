@@ -14,7 +14,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -111,88 +110,6 @@ func (w *response) decideByDefault() {
 	}
 }
 
-// appendHead appends the status line and header fields, and takes the
-// Content-Length. It reports whether the body's type is settled.
-func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
-	b = append(b, "Status: "...)
-	b = strconv.AppendInt(b, int64(w.status), 10)
-	b = append(b, ' ')
-	if text := http.StatusText(w.status); text != "" {
-		b = append(b, text...)
-	} else {
-		b = append(b, "status code "...)
-		b = strconv.AppendInt(b, int64(w.status), 10)
-	}
-	b = append(b, "\r\n"...)
-	var few [16]string
-	for _, name := range sortedKeys(few[:0], w.header) {
-		switch canonical := http.CanonicalHeaderKey(name); canonical {
-		case "Content-Length":
-			w.length = w.declared(w.header[name])
-			continue
-		case "Connection", "Upgrade":
-			if w.status != http.StatusSwitchingProtocols {
-				continue
-			}
-		case "Status", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Te", "Trailer":
-			continue // CGI's own, or between the web server and its client
-		case "Content-Type", "Content-Encoding":
-			typed = true
-		}
-		if !isToken(name) {
-			if !strings.HasPrefix(name, http.TrailerPrefix) {
-				w.x.conn.srv.logger().Warn("scgi: header field dropped, its name is not a token", "name", name)
-			}
-			continue
-		}
-		for _, value := range w.header[name] {
-			b = append(append(b, name...), ": "...)
-			b = append(appendFieldValue(b, value), "\r\n"...)
-		}
-	}
-	return b, typed
-}
-
-// declared is the handler's own Content-Length, or -1.
-func (w *response) declared(values []string) int64 {
-	if !bodyAllowed(w.status) && w.status != http.StatusNotModified || len(values) == 0 {
-		return -1
-	}
-	n, ok := parseDecimal(values[0])
-	if !ok {
-		w.x.conn.srv.logger().Warn("scgi: invalid Content-Length dropped", "value", values[0])
-		return -1
-	}
-	return n
-}
-
-func sortedKeys(keys []string, h http.Header) []string {
-	for k := range h {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// appendFieldValue appends value with what could end or cut a header line, or
-// makes Apache refuse it, as spaces.
-func appendFieldValue(b []byte, value string) []byte {
-	start := len(b)
-	b = append(b, strings.Trim(value, " \t\r\n")...)
-	for i, c := range b[start:] {
-		if c < ' ' && c != '\t' || c == 0x7f {
-			b[start+i] = ' '
-		}
-	}
-	return b
-}
-
-// bodyAllowed reports whether a reply with status can have a body (RFC 9110
-// §6.4.1).
-func bodyAllowed(status int) bool {
-	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
-}
-
 func (w *response) Write(p []byte) (int, error)       { return write(w, p) }
 func (w *response) WriteString(p string) (int, error) { return write(w, p) }
 
@@ -258,35 +175,6 @@ func (w *response) send(more []byte) error {
 		w.x.ctx.end() // the peer is gone
 	}
 	return w.err
-}
-
-// complete closes the gap between head and body, with what goes into it.
-func (w *response) complete(more []byte) []byte {
-	var gap [headGap]byte
-	last := gap[:0]
-	body := w.buf[w.head+headGap:]
-	if w.sniff && len(body)+len(more) > 0 {
-		last = append(append(append(last, "Content-Type: "...), sniffed(body, more)...), "\r\n"...)
-	}
-	if w.length >= 0 {
-		last = append(strconv.AppendInt(append(last, "Content-Length: "...), w.length, 10), "\r\n"...)
-	}
-	last = append(last, "\r\n"...)
-	start := headGap - len(last)
-	copy(w.buf[start:], w.buf[:w.head])
-	copy(w.buf[start+w.head:], last)
-	return w.buf[start:]
-}
-
-// sniffed is the Content-Type of a body that begins with its parts.
-func sniffed(body, more []byte) string {
-	if len(body) == 0 {
-		return http.DetectContentType(more)
-	}
-	if len(body) < 512 && len(more) > 0 {
-		body = append(slices.Clone(body), more[:min(512, len(more))]...)
-	}
-	return http.DetectContentType(body)
 }
 
 // ReadFrom sends a file without copying it through the program; what fits the
@@ -470,15 +358,3 @@ func (w *response) SetWriteDeadline(t time.Time) error {
 
 // EnableFullDuplex is always so over SCGI.
 func (w *response) EnableFullDuplex() error { return nil }
-
-// isToken reports whether s can be the name of a header field (RFC 9110
-// §5.6.2).
-func isToken(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
-}

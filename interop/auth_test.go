@@ -1,0 +1,67 @@
+package interop_test
+
+// auth_test.go owns REMOTE_USER: who the web server says the client is. Rule:
+// only the web server's word is read, and never a header of the client.
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"example.com/scgi"
+	"example.com/scgi/interop/internal/webserver"
+)
+
+const (
+	alice   = "Authorization: Basic YWxpY2U6c2VjcmV0"     // alice:secret
+	mallory = "Authorization: Basic bWFsbG9yeTpzZWNyZXQ=" // mallory:secret
+)
+
+func TestRemoteUser(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req, _ := scgi.FromContext(r.Context())
+		fmt.Fprintf(w, "user %q by %q", req.Env.Get("REMOTE_USER"), req.Env.Get("AUTH_TYPE"))
+	})
+	s := site{handler: scgi.HTTPHandler(h), extra: requireUser(t)}
+	s.each(t, func(t *testing.T, fr front) {
+		get("/").do(t, fr.addr).ok(t, http.StatusUnauthorized)
+		call{target: "/", fields: []string{mallory}}.do(t, fr.addr).ok(t, http.StatusUnauthorized)
+		a := call{target: "/", fields: []string{alice, "Remote-User: root", "Remote_User: root"}}.do(t, fr.addr).ok(t, http.StatusOK)
+		want := `user "alice" by "Basic"`
+		if fr.kind == webserver.Nginx {
+			// It sends neither, but for "scgi_param REMOTE_USER $remote_user;".
+			want = `user "" by ""`
+		}
+		if a.body != want {
+			t.Errorf("got %s, want %s", a.body, want)
+		}
+	})
+}
+
+// requireUser is how each web server is told to ask for alice's password.
+func requireUser(t *testing.T) map[webserver.Kind]string {
+	t.Helper()
+	dir := webserver.TempDir(t)
+	hashed, plain := filepath.Join(dir, "htpasswd"), filepath.Join(dir, "plain")
+	// {SHA} is SHA-1 of "secret" in Base64.
+	for file, line := range map[string]string{hashed: "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n", plain: "alice:secret\n"} {
+		if err := os.WriteFile(file, []byte(line), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[webserver.Kind]string{
+		webserver.Nginx: fmt.Sprintf(`auth_basic "site"; auth_basic_user_file %s;`, hashed),
+		webserver.Lighttpd: fmt.Sprintf(`server.modules += ( "mod_auth", "mod_authn_file" )
+auth.backend = "plain"
+auth.backend.plain.userfile = "%s"
+auth.require = ( "" => ( "method" => "basic", "realm" => "site", "require" => "valid-user" ) )`, plain),
+		webserver.Apache: fmt.Sprintf(`<Location "/">
+	AuthType Basic
+	AuthName "site"
+	AuthUserFile "%s"
+	Require valid-user
+</Location>`, hashed),
+	}
+}

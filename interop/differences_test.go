@@ -1,0 +1,80 @@
+package interop_test
+
+// differences_test.go owns what the comparison with net/http accepts, and why.
+// Rule: each row is what was seen, and goes when it is not seen any more.
+
+import (
+	"slices"
+
+	"example.com/scgi/interop/internal/webserver"
+)
+
+// anyCall is for what a web server does whenever it likes.
+const anyCall = "*"
+
+// A difference is a field that is not as under net/http.
+type difference struct {
+	kinds []webserver.Kind
+	call  string
+	field string
+	got   string
+	why   string
+}
+
+var (
+	each     = kinds
+	nginx    = []webserver.Kind{webserver.Nginx}
+	lighttpd = []webserver.Kind{webserver.Lighttpd}
+	apache   = []webserver.Kind{webserver.Apache}
+	joining  = []webserver.Kind{webserver.Lighttpd, webserver.Apache}
+	spooling = []webserver.Kind{webserver.Nginx, webserver.Lighttpd}
+)
+
+var differences = []difference{
+	// The library's own.
+	{each, "HEAD of a page", "Content-Type", "-", "the library finds out no type for a HEAD"},
+
+	// Everybody's: lighttpd, Apache, nginx by its stanza, and the library.
+	{each, "Proxy header", "r.Header[Proxy]", "-", "CVE-2016-5385: it must not become HTTP_PROXY"},
+
+	// CGI's: X_Y and X-Y have one variable.
+	{nginx, "underscore header", "r.Header[X_under]", "-", "nginx drops it (underscores_in_headers off)"},
+	{lighttpd, "underscore header", "r.Header[X_under]", "-", "it is HTTP_X_UNDER"},
+	{lighttpd, "underscore header", "r.Header[X-Under]", `["a"]`, "it is HTTP_X_UNDER"},
+	{apache, "underscore header", "r.Header[X_under]", "-", "Apache drops it (HttpProtocolOptions)"},
+
+	// The request's body.
+	{spooling, "chunked", "r.ContentLength", "12345", "SCGI needs the length: the body is spooled first"},
+	{spooling, "chunked", "r.Header[Content-Length]", `["12345"]`, "SCGI needs the length: the body is spooled first"},
+	{apache, "chunked", "status", "411, its own", "SCGI needs the length, and mod_proxy_scgi does not spool"},
+	{apache, "POST without a body", "r.Header[Content-Length]", "-", "Apache sends no HTTP_CONTENT_LENGTH"},
+
+	// The request's header.
+	{joining, "repeated header", "r.Header[X-Twice]", `["one, two"]`, "joined, as RFC 9110 §5.3 allows"},
+	{lighttpd, "two Cookie lines", "r.Header[Cookie]", `["a=1; b=2"]`, "joined"},
+	{apache, "two Cookie lines", "r.Header[Cookie]", `["a=1, b=2"]`, "joined with a comma, though RFC 6265 §5.4 has one line only"},
+	{lighttpd, "empty header", "r.Header[X-Empty]", "-", "lighttpd drops it"},
+	{nginx, "host with a port", "r.Host", `"interop.test"`, "Debian's scgi_params send $host"},
+
+	// The request line.
+	{lighttpd, "unknown method", "status", "501, its own", "lighttpd knows its methods"},
+	{lighttpd, "escaped control in the query", "status", "400, its own", "url-ctrls-reject"},
+	{lighttpd, "escaped NUL in the query", "status", "400, its own", "url-ctrls-reject"},
+	{lighttpd, "raw Latin-1 in the query", "status", "400, its own", "url-normalize-required takes UTF-8 only"},
+	{spooling, "escaped NUL", "status", "400, its own", "no path has a NUL"},
+	{apache, "escaped NUL", "status", "404, its own", "no path has a NUL"},
+
+	// The response.
+	{lighttpd, anyCall, "Accept-Ranges", "bytes", "lighttpd answers range requests for the app"},
+	{apache, anyCall, "Content-Length", "-", "Apache drops it, and finds it out again of a small reply that comes fast"},
+	{apache, "response headers", "X-Twice", "one, two", "joined, as RFC 9110 §5.3 allows"},
+}
+
+func explain(kind webserver.Kind, call, field string) (difference, bool) {
+	for _, d := range differences {
+		if slices.Contains(d.kinds, kind) && (d.call == call || d.call == anyCall) && d.field == field {
+			return d, true
+		}
+	}
+	return difference{}, false
+}

@@ -1,0 +1,264 @@
+package webserver
+
+// config.go owns the configuration files: a web server's own lines around the
+// stanza that a user copies. Rule: the stanza is used as it stands in its file,
+// but for the address; all that makes it run in a test is outside of it.
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"text/template"
+)
+
+// Kind is a web server's name.
+type Kind string
+
+// The web servers that are known.
+const (
+	Nginx    Kind = "nginx"
+	Lighttpd Kind = "lighttpd"
+	Apache   Kind = "apache"
+)
+
+// Config says what a web server does.
+type Config struct {
+	// Stanza is the file with the stanza to use.
+	Stanza string
+
+	// Backend is the SCGI server's address; it takes the place of the stanza's.
+	// Nil: the web server starts Program by itself.
+	Backend net.Addr
+
+	// Program takes the place of the stanza's /srv/app.
+	Program string
+
+	// Extra is more directives, ahead of the stanza.
+	Extra string
+}
+
+// setup is what the kinds differ in.
+type setup struct {
+	programs  []string
+	pkg       string // Debian's
+	answersAs string // how its Server field begins
+	template  *template.Template
+	args      func(dir, conf string) []string
+}
+
+var setups = map[Kind]setup{
+	Nginx: {
+		programs: []string{"nginx"}, pkg: "nginx", answersAs: "nginx",
+		template: template.Must(template.New("nginx").Parse(nginxConfig)),
+		// -e: no other log is opened before the configuration is read.
+		args: func(dir, conf string) []string {
+			return []string{"-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")}
+		},
+	},
+	Lighttpd: {
+		programs: []string{"lighttpd"}, pkg: "lighttpd", answersAs: "lighttpd",
+		template: template.Must(template.New("lighttpd").Parse(lighttpdConfig)),
+		args:     func(_, conf string) []string { return []string{"-D", "-f", conf} },
+	},
+	Apache: {
+		programs: []string{"apache2", "httpd"}, pkg: "apache2", answersAs: "Apache",
+		template: template.Must(template.New("apache").Parse(apacheConfig)),
+		args:     func(dir, conf string) []string { return []string{"-d", dir, "-f", conf, "-DFOREGROUND"} },
+	},
+}
+
+const nginxConfig = `daemon off;
+worker_processes 1;
+pid {{.Dir}}/nginx.pid;
+error_log {{.Dir}}/error.log info;
+{{with .User}}user {{.}} {{$.Group}};{{end}}
+events {}
+http {
+	access_log off;
+	client_body_temp_path {{.Dir}}/client_body;
+	proxy_temp_path {{.Dir}}/proxy;
+	fastcgi_temp_path {{.Dir}}/fastcgi;
+	uwsgi_temp_path {{.Dir}}/uwsgi;
+	scgi_temp_path {{.Dir}}/scgi;
+	client_max_body_size 64m;
+	server {
+		listen {{.Host}}:{{.Port}};
+		{{.Extra}}
+		{{.Stanza}}
+	}
+}
+`
+
+// The parseopts are Debian's.
+const lighttpdConfig = `server.bind = "{{.Host}}"
+server.port = {{.Port}}
+server.document-root = "{{.Dir}}/htdocs"
+server.upload-dirs = ( "{{.Dir}}" )
+server.pid-file = "{{.Dir}}/lighttpd.pid"
+server.errorlog = "{{.Dir}}/error.log"
+server.http-parseopts = (
+	"header-strict" => "enable",
+	"host-strict" => "enable",
+	"host-normalize" => "enable",
+	"url-normalize-unreserved" => "enable",
+	"url-normalize-required" => "enable",
+	"url-ctrls-reject" => "enable",
+	"url-path-2f-decode" => "enable",
+	"url-path-dotseg-remove" => "enable",
+)
+{{.Extra}}
+{{.Stanza}}
+`
+
+const apacheConfig = `Listen {{.Host}}:{{.Port}}
+ServerName interop.test
+PidFile "{{.Dir}}/apache.pid"
+ErrorLog "{{.Dir}}/error.log"
+Mutex "file:{{.Dir}}" default
+DefaultRuntimeDir "{{.Dir}}"
+DocumentRoot "{{.Dir}}/htdocs"
+StartServers 1
+{{with .User}}User {{.}}
+Group {{$.Group}}{{end}}
+LoadModule mpm_event_module "{{.Modules}}/mod_mpm_event.so"
+LoadModule authn_core_module "{{.Modules}}/mod_authn_core.so"
+LoadModule authn_file_module "{{.Modules}}/mod_authn_file.so"
+LoadModule authz_core_module "{{.Modules}}/mod_authz_core.so"
+LoadModule authz_user_module "{{.Modules}}/mod_authz_user.so"
+LoadModule auth_basic_module "{{.Modules}}/mod_auth_basic.so"
+LoadModule proxy_module "{{.Modules}}/mod_proxy.so"
+LoadModule proxy_scgi_module "{{.Modules}}/mod_proxy_scgi.so"
+{{.Extra}}
+{{.Stanza}}
+`
+
+// apacheModules is where distributions keep them.
+var apacheModules = []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules", "/usr/libexec/apache2"}
+
+func (k Kind) writeConfig(t testing.TB, dir, addr string, c Config) (path string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(c.Stanza)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"Dir": dir, "Host": host, "Port": port, "Extra": c.Extra}
+	values["Stanza"] = c.apply(string(text), dir)
+	values["User"], values["Group"] = unprivileged(t)
+	switch k {
+	case Nginx:
+		copyParams(t, dir)
+	case Apache:
+		values["Modules"] = firstDir(t, apacheModules)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "htdocs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := setups[k].template.Execute(&b, values); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(dir, string(k)+".conf")
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What a user changes in a stanza. For a unix socket the line with the port is
+// replaced by the commented one below it.
+const (
+	stanzaHost    = "127.0.0.1"
+	stanzaPort    = "4000"
+	stanzaSocket  = "/run/app.sock"
+	stanzaProgram = "/srv/app"
+)
+
+// apply changes a stanza as a user would.
+func (c Config) apply(stanza, dir string) string {
+	socket := filepath.Join(dir, "app.sock")
+	network, port := "unix", ""
+	switch a := c.Backend.(type) {
+	case nil:
+	case *net.UnixAddr:
+		socket = a.Name
+	default:
+		network = "tcp"
+		_, port, _ = net.SplitHostPort(a.String())
+	}
+	var b strings.Builder
+	for line := range strings.Lines(stanza) {
+		switch {
+		case strings.Contains(line, stanzaHost) && network == "unix":
+			continue
+		case strings.Contains(line, stanzaHost):
+			line = strings.Replace(line, stanzaPort, port, 1)
+		case strings.Contains(line, stanzaSocket) && network == "unix":
+			line = strings.Replace(line, "# ", "", 1)
+		}
+		b.WriteString(line)
+	}
+	return strings.NewReplacer(stanzaSocket, socket, stanzaProgram, c.Program).Replace(b.String())
+}
+
+// unprivileged is the user and group that a web server started by root runs
+// as; empty for anyone but root.
+func unprivileged(t testing.TB) (name, group string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return "", ""
+	}
+	for _, name := range []string{"www-data", "apache", "www", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		if g, err := user.LookupGroupId(u.Gid); err == nil {
+			return name, g.Name
+		}
+	}
+	t.Fatal("no user to run a web server as")
+	return "", ""
+}
+
+var nginxConfPath = regexp.MustCompile(`--conf-path=(\S+)`)
+
+// copyParams puts the distribution's scgi_params where nginx looks for them.
+func copyParams(t testing.TB, dir string) {
+	t.Helper()
+	about, err := exec.Command(Nginx.find(t), "-V").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := "/usr/local/nginx/conf/nginx.conf"
+	if m := nginxConfPath.FindSubmatch(about); m != nil {
+		conf = string(m[1])
+	}
+	params, err := os.ReadFile(filepath.Join(filepath.Dir(conf), "scgi_params"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "scgi_params"), params, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func firstDir(t testing.TB, dirs []string) string {
+	t.Helper()
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			return dir
+		}
+	}
+	t.Fatalf("none of %q is there", dirs)
+	return ""
+}

@@ -1,0 +1,196 @@
+// Package webserver starts nginx, lighttpd or Apache in front of an SCGI
+// server, for tests.
+package webserver
+
+// webserver.go owns the process: it is started on a free port, waited for, and
+// ended with its test. Rule: a server that is not there skips the test, and
+// fails it where SCGI_INTEROP=1 says that all of them must be.
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startTime = 20 * time.Second // for a server to answer, on a busy machine
+	stopTime  = 10 * time.Second // for it to end on SIGTERM
+	startPoll = 3 * time.Millisecond
+	tries     = 5 // with a port that may be taken before the server binds it
+)
+
+// Start starts a web server of this kind as c says, and returns the address
+// that it serves HTTP on. It ends with the test, whose log gets the server's if
+// it has failed.
+func Start(t testing.TB, kind Kind, c Config) (addr string) {
+	t.Helper()
+	program := kind.find(t)
+	dir := TempDir(t)
+	t.Cleanup(func() { showLog(t, dir) })
+	for try := 1; ; try++ {
+		addr = freeAddr(t)
+		conf := kind.writeConfig(t, dir, addr, c)
+		err := start(t, kind, program, dir, conf, addr)
+		if err == nil {
+			return addr
+		}
+		t.Logf("%s did not start: %v", kind, err)
+		if try == tries {
+			t.FailNow()
+		}
+	}
+}
+
+// Need ends the test if the web server is not installed.
+func Need(t testing.TB, kind Kind) {
+	t.Helper()
+	kind.find(t)
+}
+
+func (k Kind) find(t testing.TB) (program string) {
+	t.Helper()
+	for _, name := range setups[k].programs {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+		// Not in every user's PATH.
+		if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
+			return path
+		}
+	}
+	message := fmt.Sprintf("%s is not installed: apt-get install %s", k, setups[k].pkg)
+	if os.Getenv("SCGI_INTEROP") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+	return ""
+}
+
+// TempDir is t.TempDir with a path that is short enough for a unix socket, and
+// open to the user that a web server started by root runs as.
+func TempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "scgi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// freeAddr is an address that nobody listens on right now.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().String()
+}
+
+func start(t testing.TB, kind Kind, program, dir, conf, addr string) error {
+	t.Helper()
+	output, err := os.Create(filepath.Join(dir, "output.log"))
+	if err != nil {
+		return err
+	}
+	defer output.Close() // the process has its own
+	cmd := exec.Command(program, setups[kind].args(dir, conf)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	if err := awaitReady(kind, addr, ended); err != nil {
+		stop(t, cmd, ended)
+		return err
+	}
+	t.Cleanup(func() { stop(t, cmd, ended) })
+	return nil
+}
+
+// awaitReady polls until kind itself answers at addr.
+func awaitReady(kind Kind, addr string, ended <-chan struct{}) error {
+	deadline := time.NewTimer(startTime)
+	defer deadline.Stop()
+	poll := time.NewTicker(startPoll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ended:
+			return errors.New("the process has ended")
+		case <-deadline.C:
+			return errors.New("it does not answer in time")
+		case <-poll.C:
+			if name := serverName(addr); strings.HasPrefix(name, setups[kind].answersAs) {
+				return nil
+			}
+		}
+	}
+}
+
+// serverName is what the server at addr calls itself. "OPTIONS *" is answered by
+// each of them, and passed on by none.
+func serverName(addr string) string {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	fmt.Fprintf(c, "OPTIONS * HTTP/1.1\r\nHost: interop.test\r\nConnection: close\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	return resp.Header.Get("Server")
+}
+
+func stop(t testing.TB, cmd *exec.Cmd, ended <-chan struct{}) {
+	if cmd.Process.Signal(syscall.SIGTERM) != nil {
+		_ = cmd.Process.Kill()
+	}
+	select {
+	case <-ended:
+	case <-time.After(stopTime):
+		_ = cmd.Process.Kill()
+		<-ended
+		t.Errorf("%s did not end on SIGTERM", cmd.Path)
+	}
+}
+
+// showLog shows what the web server has to say about a failed test.
+func showLog(t testing.TB, dir string) {
+	if !t.Failed() {
+		return
+	}
+	for _, name := range []string{"output.log", "error.log"} {
+		text, _ := os.ReadFile(filepath.Join(dir, name))
+		text = text[max(0, len(text)-4096):]
+		if len(text) > 0 {
+			t.Logf("%s:\n%s", name, text)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package interop_test
+
+// stream_test.go owns time: a reply that arrives while its handler still works,
+// a client that goes away, a connection that becomes a stream. Rule: handler
+// and client wait for each other by channels, never for the clock.
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"example.com/scgi"
+	"example.com/scgi/interop/internal/webserver"
+)
+
+// streaming is what lighttpd needs to pass a reply on as it comes. nginx needs
+// X-Accel-Buffering: no in the reply, and Apache nothing.
+var streaming = map[webserver.Kind]string{
+	webserver.Lighttpd: "server.stream-response-body = 1",
+}
+
+func TestStream(t *testing.T) {
+	seen := make(chan struct{})
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("X-Accel-Buffering", "no")
+		for i := range 3 {
+			fmt.Fprintf(w, "data: %d\n", i)
+			w.(http.Flusher).Flush()
+			select {
+			case <-seen:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	site{handler: scgi.HTTPHandler(h), extra: streaming}.each(t, func(t *testing.T, fr front) {
+		conn := dial(t, fr.addr)
+		_, _ = io.WriteString(conn, get("/").head())
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewReader(resp.Body)
+		for i := range 3 {
+			line, err := lines.ReadString('\n')
+			if want := fmt.Sprintf("data: %d\n", i); line != want || err != nil {
+				t.Fatalf("got %q, %v, want %q", line, err, want)
+			}
+			signal(t, seen)
+		}
+		if rest, err := io.ReadAll(lines); len(rest) > 0 || err != nil {
+			t.Errorf("then %q, %v", rest, err)
+		}
+	})
+}
+
+// nginx ends the SCGI connection as soon as its client is gone.
+func TestClientGone(t *testing.T) {
+	testClientGone(t, site{only: webserver.Nginx}, func(ctx context.Context, _ http.ResponseWriter) {
+		<-ctx.Done()
+	})
+}
+
+// Apache does when it has something to write to the client, and so does
+// lighttpd, if it streams.
+func TestClientGoneFromStream(t *testing.T) {
+	testClientGone(t, site{extra: streaming}, func(ctx context.Context, w http.ResponseWriter) {
+		piece := make([]byte, 1024)
+		for ctx.Err() == nil {
+			if _, err := w.Write(piece); err != nil {
+				<-ctx.Done()
+			}
+			w.(http.Flusher).Flush()
+		}
+	})
+}
+
+// testClientGone has work run until its client is gone. That a handler which is
+// not told returns at last is up to the server's end.
+func testClientGone(t *testing.T, s site, work func(context.Context, http.ResponseWriter)) {
+	working, gone := make(chan struct{}), make(chan error)
+	s.handler = scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Accel-Buffering", "no")
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		working <- struct{}{}
+		work(ctx, w)
+		gone <- context.Cause(ctx)
+	}))
+	s.each(t, func(t *testing.T, fr front) {
+		conn := dial(t, fr.addr)
+		_, _ = io.WriteString(conn, get("/").head())
+		receive(t, working, "the handler")
+		_ = conn.Close()
+		if err := receive(t, gone, "the handler's context"); err != context.Canceled {
+			t.Errorf("the context ended by %v", err)
+		}
+	})
+}

@@ -1,0 +1,175 @@
+// Package websocket tests a WebSocket library's connections over SCGI. It is a
+// module of its own, so that the library depends on nothing.
+package websocket
+
+// websocket_test.go owns the upgraded connection: nginx turns it into a tunnel,
+// and the handler's side is net/http's Hijacker. (lighttpd does from 1.4.74 on,
+// with "upgrade" => "enable"; Apache does not, over SCGI.)
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"example.com/scgi"
+	"example.com/scgi/interop/internal/webserver"
+	"github.com/coder/websocket"
+)
+
+const (
+	patience  = 20 * time.Second
+	readLimit = 4 << 20
+)
+
+// echo sends each message back, and reports what ended the connection.
+func echo(ended chan<- error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			ended <- err
+			return
+		}
+		defer c.CloseNow()
+		c.SetReadLimit(readLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		for {
+			kind, message, err := c.Read(ctx)
+			if err == nil {
+				err = c.Write(ctx, kind, message)
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	}
+}
+
+// serve puts h behind nginx and returns its URL.
+func serve(t *testing.T, network string, h http.Handler) string {
+	t.Helper()
+	webserver.Need(t, webserver.Nginx)
+	addr := "127.0.0.1:0"
+	if network == "unix" {
+		addr = "unix:" + filepath.Join(webserver.TempDir(t), "app.sock") + "?mode=0666"
+	}
+	l, err := scgi.Listen(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &scgi.Server{Handler: scgi.HTTPHandler(h), Logger: slog.New(slog.DiscardHandler)}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	t.Cleanup(func() {
+		_ = srv.Close()
+		if err := <-served; !errors.Is(err, scgi.ErrServerClosed) {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return "http://" + webserver.Start(t, webserver.Nginx, webserver.Config{
+		Stanza:  filepath.Join("..", "testdata", "nginx.conf"),
+		Backend: l.Addr(),
+	})
+}
+
+func onEachNetwork(t *testing.T, f func(ctx context.Context, t *testing.T, network string)) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			f(ctx, t, network)
+		})
+	}
+}
+
+func dial(ctx context.Context, t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	c, _, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.CloseNow() })
+	c.SetReadLimit(readLimit)
+	return c
+}
+
+func receive(ctx context.Context, t *testing.T, c <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-c:
+		return err
+	case <-ctx.Done():
+		t.Fatal("the handler has not returned")
+		return nil
+	}
+}
+
+func TestEcho(t *testing.T) {
+	onEachNetwork(t, func(ctx context.Context, t *testing.T, network string) {
+		ended := make(chan error, 1)
+		c := dial(ctx, t, serve(t, network, echo(ended)))
+		for _, size := range []int{0, 1, 125, 126, 65536, 1 << 20} {
+			sent := bytes.Repeat([]byte{byte(size), 1, 2, 3}, size)[:size]
+			if err := c.Write(ctx, websocket.MessageBinary, sent); err != nil {
+				t.Fatal(err)
+			}
+			kind, got, err := c.Read(ctx)
+			if err != nil || kind != websocket.MessageBinary || !bytes.Equal(got, sent) {
+				t.Fatalf("%d bytes: got %d, %v, %v", size, len(got), kind, err)
+			}
+		}
+		if err := c.Close(websocket.StatusNormalClosure, "done"); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := receive(ctx, t, ended); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
+			t.Errorf("the handler saw %v", err)
+		}
+	})
+}
+
+// A client that goes away without a word ends the handler's read.
+func TestClientGone(t *testing.T) {
+	onEachNetwork(t, func(ctx context.Context, t *testing.T, network string) {
+		ended := make(chan error, 1)
+		c := dial(ctx, t, serve(t, network, echo(ended)))
+		_ = c.CloseNow()
+		err := receive(ctx, t, ended)
+		var op *net.OpError
+		if !errors.Is(err, io.EOF) && !errors.As(err, &op) {
+			t.Errorf("the handler saw %v", err)
+		}
+	})
+}
+
+// What is no upgrade stays a request that net/http's handlers answer.
+func TestNoUpgrade(t *testing.T) {
+	onEachNetwork(t, func(ctx context.Context, t *testing.T, network string) {
+		ended := make(chan error, 1)
+		url := serve(t, network, echo(ended))
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{}
+		defer transport.CloseIdleConnections()
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusUpgradeRequired {
+			t.Errorf("got %s", resp.Status)
+		}
+		if receive(ctx, t, ended) == nil {
+			t.Error("the handler took it for an upgrade")
+		}
+	})
+}

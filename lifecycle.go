@@ -1,0 +1,154 @@
+package scgi
+
+// lifecycle.go owns what is open, and how it ends: orderly by Shutdown, at once
+// by Close. Rule: every connection is tracked before its first read and until
+// its last byte, and the end is found by counting, not by polling.
+
+import (
+	"context"
+)
+
+// track adds c to what Shutdown waits for and Close closes.
+func (s *Server) track(c *conn) {
+	s.count.accepted.Add(1)
+	s.mu.Lock()
+	c.prev, c.next = &s.conns, s.conns.next
+	c.prev.next, c.next.prev = c, c
+	s.open++
+	s.mostOpen = max(s.mostOpen, s.open)
+	s.mu.Unlock()
+	if s.killed.Load() {
+		_ = c.rwc.Close()
+	}
+}
+
+// untrack is idempotent.
+func (s *Server) untrack(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.next == nil {
+		return
+	}
+	c.prev.next, c.next.prev = c.next, c.prev
+	c.prev, c.next = nil, nil
+	s.open--
+	s.room.Signal()
+	s.checkDrained()
+}
+
+func (s *Server) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open >= s.limits.conns
+}
+
+// awaitRoom waits until another connection may be open.
+func (s *Server) awaitRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.open >= s.limits.conns && !s.killed.Load() {
+		s.room.Wait()
+	}
+}
+
+func (s *Server) addAcceptor(a *acceptor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isStopping() {
+		return false
+	}
+	s.acceptors[a] = struct{}{}
+	return true
+}
+
+func (s *Server) removeAcceptor(a *acceptor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.acceptors, a)
+	s.checkDrained()
+}
+
+func (s *Server) isStopping() bool {
+	s.init()
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// checkDrained is called, under the lock, when something has ended.
+func (s *Server) checkDrained() {
+	if !s.isStopping() || s.open > 0 || len(s.acceptors) > 0 {
+		return
+	}
+	select {
+	case <-s.drained:
+	default:
+		close(s.drained)
+		s.pool.close()
+		s.peers.close()
+	}
+}
+
+// stop ends accepting; it is called under the lock.
+func (s *Server) stop() {
+	if !s.isStopping() {
+		close(s.stopping)
+	}
+	for a := range s.acceptors {
+		a.interrupt()
+	}
+	s.room.Broadcast()
+	s.checkDrained()
+}
+
+// Shutdown ends the server without cutting anyone: it stops listening, serves
+// what waits in the backlogs and what is under way, and then returns nil. If
+// ctx ends first it returns ctx's error; Close then ends the rest. A connection
+// that has not sent its header has 5 seconds left for it. Shutdown does not
+// wait for hijacked connections.
+//
+// Serve and ListenAndServe return ErrServerClosed at once when Shutdown is
+// called: a program must wait for Shutdown to return before it exits. A Server
+// can't be used again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.init()
+	s.mu.Lock()
+	s.stop()
+	for c := s.conns.next; c != &s.conns; c = c.next {
+		if c.x.Load() == nil && s.headerTimeout() == shutdownHeaderTimeout {
+			_ = c.rwc.SetReadDeadline(deadline(shutdownHeaderTimeout))
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.drained:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the server at once: listeners and connections are closed, the
+// contexts of running requests cancelled. It does not wait for handlers to
+// return, nor touch hijacked connections.
+func (s *Server) Close() error {
+	s.init()
+	s.killed.Store(true)
+	var running []*exchange
+	s.mu.Lock()
+	s.stop()
+	for c := s.conns.next; c != &s.conns; c = c.next {
+		if x := c.x.Load(); x != nil {
+			running = append(running, x)
+		}
+		_ = c.rwc.Close()
+	}
+	s.mu.Unlock()
+	for _, x := range running {
+		x.ctx.end()
+	}
+	return nil
+}
