@@ -1,4 +1,4 @@
-.PHONY: test race fuzz interop lint ci
+.PHONY: test race fuzz interop lint ci bench bench-quick
 
 test:
 	go test ./...
@@ -18,3 +18,9 @@ lint:
 
 ci:
 	.ci/run
+
+bench:
+	cd bench && go run ./cmd/bench
+
+bench-quick:
+	cd bench && go run ./cmd/bench -quick

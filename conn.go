@@ -7,6 +7,7 @@ package scgi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -24,6 +25,13 @@ const (
 	// writeChunk is what one wait may be spent on, where a write can't tell
 	// of its progress.
 	writeChunk = 64 << 10
+
+	// sendfileChunk is what the kernel is asked to send at once.
+	sendfileChunk = 4 << 20
+
+	// stallTime without progress of a reply is when unread input is taken for
+	// the cause.
+	stallTime = time.Second
 
 	// A connection with input left lingers until its peer ends it, within
 	// nginx's lingering_timeout and lingering_time.
@@ -87,16 +95,16 @@ func (c *conn) write(head, body []byte) error {
 		body = body[max(n-len(head), 0):]
 		head = head[min(n, len(head)):]
 	}
-	for len(head)+len(body) > 0 {
-		if err := c.renewWrite(); err != nil {
+	for wait := (writeWait{c: c}); len(head)+len(body) > 0; {
+		if err := wait.begin(); err != nil {
 			return err
 		}
-		chunk := body[:min(len(body), writeChunk)]
-		n, err := writeBoth(c.rwc, head, chunk)
-		if err != nil {
+		n, err := writeBoth(c.rwc, head, body[:min(len(body), writeChunk)])
+		body = body[max(n-len(head), 0):]
+		head = head[min(n, len(head)):]
+		if err := wait.end(n, err); err != nil {
 			return err
 		}
-		head, body = nil, body[n-len(head):]
 	}
 	return nil
 }
@@ -113,13 +121,6 @@ func writeBoth(w net.Conn, head, body []byte) (int, error) {
 	return int(n), err
 }
 
-func (c *conn) renewWrite() error {
-	if c.ownWrite.Load() {
-		return nil
-	}
-	return c.rwc.SetWriteDeadline(deadline(c.srv.limits.writeTimeout))
-}
-
 // sendFile sends the next n bytes of f, or all if n is negative, without
 // copying them. It reports false if that can't be done with this file, and
 // nothing was sent.
@@ -134,21 +135,17 @@ func (c *conn) sendFile(f *os.File, n int64) (sent int64, ok bool, err error) {
 	if err != nil {
 		return 0, false, nil
 	}
-	for n < 0 || sent < n {
-		most := int64(4 << 20)
-		if n >= 0 {
-			most = min(most, n-sent)
-		}
-		if err := c.renewWrite(); err != nil {
+	for wait := (writeWait{c: c}); n < 0 || sent < n; {
+		if err := wait.begin(); err != nil {
 			return sent, true, err
 		}
-		k, err := c.fd.sendfile(src, int(most))
+		k, err := c.fd.sendfile(src, int(atMost(sendfileChunk, n, sent)))
 		sent += int64(k)
-		switch {
-		case err != nil:
-			return sent, sent > 0 || err != syscall.EINVAL && err != syscall.ENOSYS, err
-		case k == 0: // the file's end
+		if err == nil && k == 0 { // the file's end
 			return sent, true, nil
+		}
+		if err := wait.end(k, err); err != nil {
+			return sent, sent > 0 || err != syscall.EINVAL && err != syscall.ENOSYS, err
 		}
 	}
 	return sent, true, nil
@@ -160,21 +157,88 @@ func (c *conn) readFile(f *os.File, n int64) (sent int64, ok bool, err error) {
 	if !ok {
 		return 0, false, nil
 	}
-	for n < 0 || sent < n {
-		most := int64(writeChunk)
-		if n >= 0 {
-			most = min(most, n-sent)
-		}
-		if err := c.renewWrite(); err != nil {
+	for wait := (writeWait{c: c}); n < 0 || sent < n; {
+		if err := wait.begin(); err != nil {
 			return sent, true, err
 		}
+		most := atMost(writeChunk, n, sent)
 		k, err := dst.ReadFrom(&io.LimitedReader{R: f, N: most})
 		sent += k
-		if err != nil || k < most {
+		if err == nil && k < most { // the file's end
+			return sent, true, nil
+		}
+		if err := wait.end(int(k), err); err != nil {
 			return sent, true, err
 		}
 	}
 	return sent, true, nil
+}
+
+// atMost is the size of the next chunk of n bytes; negative is all.
+func atMost(chunk, n, sent int64) int64 {
+	if n < 0 {
+		return chunk
+	}
+	return min(chunk, n-sent)
+}
+
+// writeWait bounds the waits of one write. Apache does not read a reply before
+// it has sent the whole request, so where a handler replies at length without
+// reading the body, both would wait for each other: after stallTime without
+// progress the rest of the body is taken from the peer and dropped.
+type writeWait struct {
+	c       *conn
+	stalled bool
+}
+
+// begin sets the deadline of the next wait.
+func (w *writeWait) begin() error {
+	c, timeout := w.c, w.c.srv.limits.writeTimeout
+	switch {
+	case c.ownWrite.Load():
+		return nil
+	case w.stalled || timeout >= 0 && timeout <= stallTime:
+		return c.rwc.SetWriteDeadline(deadline(timeout))
+	}
+	return c.rwc.SetWriteDeadline(deadline(stallTime))
+}
+
+// end judges a wait in which n bytes were sent; nil means to go on.
+func (w *writeWait) end(n int, err error) error {
+	isTimeout := errors.Is(err, os.ErrDeadlineExceeded) && !w.c.ownWrite.Load()
+	switch {
+	case err == nil || isTimeout && n > 0:
+		w.stalled = false
+		return nil
+	case isTimeout && !w.stalled:
+		w.stalled = true
+		w.c.takeInput()
+		return nil
+	}
+	return err
+}
+
+// takeInput drops what the peer still sends of a request, unless the handler is
+// reading it.
+func (c *conn) takeInput() {
+	x := c.x.Load()
+	if x == nil || x.body.left.Load() == 0 || !x.body.mu.TryLock() {
+		return
+	}
+	defer x.body.mu.Unlock()
+	if !x.body.closed.Swap(true) {
+		go c.discard()
+	}
+}
+
+// discard takes input until the connection ends, or lingerBytes have come.
+func (c *conn) discard() {
+	_ = c.rwc.SetReadDeadline(time.Time{})
+	for left := lingerBytes; left > 0; {
+		if c.receive(func(b []byte) { left -= len(b) }) != nil {
+			return
+		}
+	}
 }
 
 // receive waits for input and gives it to use, which must not keep it.

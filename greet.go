@@ -137,4 +137,3 @@ func (s *Server) dropEmpty(c *conn) {
 	s.count.empty.Add(1)
 	c.close()
 }
-

@@ -19,6 +19,11 @@ import (
 // ServeSCGI has returned: writes and reads fail then with an error. The
 // variables in r stay valid for as long as they are kept.
 //
+// Read the body before you reply at length: nginx stops sending a request once
+// its reply has begun, and Apache reads no reply before the whole request is
+// sent. If a reply can't be sent because the peer is still sending, the rest of
+// the body is dropped, and reading it fails with http.ErrBodyReadAfterClose.
+//
 // A handler that panics, or calls runtime.Goexit, loses its own request only:
 // the client gets a 500 if nothing was sent yet, else the connection is cut;
 // the panic is logged with its stack, unless it is [http.ErrAbortHandler].

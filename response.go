@@ -356,5 +356,6 @@ func (w *response) SetWriteDeadline(t time.Time) error {
 	return w.x.conn.rwc.SetWriteDeadline(t)
 }
 
-// EnableFullDuplex is always so over SCGI.
+// EnableFullDuplex has nothing to enable: SCGI itself is full duplex. Web
+// servers are less so: see Handler.
 func (w *response) EnableFullDuplex() error { return nil }

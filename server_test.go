@@ -548,3 +548,28 @@ func TestManyPanicsLeakNothing(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// A peer that reads nothing before it has sent everything, as Apache, gets a
+// long reply to a body that the handler does not read.
+func TestLongReplyToAnUnreadBody(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		const size = 16 << 20
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			if n, err := w.Write(make([]byte, size)); n != size || err != nil {
+				t.Errorf("the reply was not taken: %d, %v", n, err)
+			}
+			if _, err := r.Body.Read(make([]byte, 1)); err != http.ErrBodyReadAfterClose {
+				t.Errorf("reading the dropped body: %v", err)
+			}
+		})}, l)
+		c := dial(t, l.Addr())
+		if _, err := io.WriteString(c, post("/", strings.Repeat("x", 2*size))); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(c)
+		if r := parseReply(t, string(raw)); err != nil || r.status != 413 || len(r.body) != size {
+			t.Errorf("%d with %d bytes, %v", r.status, len(r.body), err)
+		}
+	})
+}

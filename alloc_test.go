@@ -1,0 +1,86 @@
+//go:build linux && !386 && !s390x && !race
+
+package scgi
+
+// alloc_test.go guards how often an exchange allocates. Rule: only the server
+// does; its client is plain system calls on a buffer of its own. (The race
+// detector allocates too, and other systems accept through package net.)
+
+import (
+	"context"
+	"io"
+	"syscall"
+	"testing"
+)
+
+// What a handler may keep must be its own: the connection, the exchange, and
+// the bytes of the request. The rest is recycled.
+func TestAllocations(t *testing.T) {
+	for level, most := range map[string]float64{
+		"native":  3,
+		"produce": 3,
+		"http":    12,
+	} {
+		t.Run(level, func(t *testing.T) {
+			if n := exchangeAllocs(t, levels()[level]); n > most {
+				t.Errorf("an exchange allocates %v times, want at most %v", n, most)
+			}
+		})
+	}
+}
+
+// exchangeAllocs is the number of allocations from an accepted connection to
+// its end.
+func exchangeAllocs(t *testing.T, h Handler) float64 {
+	s := &Server{Handler: h}
+	s.init()
+	t.Cleanup(func() { s.Close() })
+	request := appendNetstring(nil, typical.block)
+	var buf, reply [scratchSize]byte
+	base := context.Background()
+	return testing.AllocsPerRun(300, func() {
+		client, server := socketPair(t)
+		defer syscall.Close(client)
+		if _, err := syscall.Write(client, request); err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{srv: s, base: base}
+		c.fd.open(server, true, nil)
+		c.rwc = &c.fd
+		s.track(c)
+		if !s.greet(c, buf[:]) {
+			t.Fatal("the request was not there")
+		}
+		if n, err := readAll(client, reply[:]); err != nil || string(reply[:12]) != "Status: 200 " {
+			t.Fatalf("%q, %v", reply[:n], err)
+		}
+	})
+}
+
+// socketPair is a client's end, which waits, and a server's, as accepted.
+func socketPair(t *testing.T) (client, server int) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = syscall.SetNonblock(fds[1], true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds[0], fds[1]
+}
+
+func readAll(fd int, p []byte) (n int, err error) {
+	for n < len(p) {
+		k, err := syscall.Read(fd, p[n:])
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return n, err
+		case k == 0:
+			return n, nil
+		default:
+			n += k
+		}
+	}
+	return n, io.ErrShortBuffer
+}

@@ -1,0 +1,193 @@
+//go:build linux
+
+package main
+
+// lab.go owns what a measurement needs: the programs, built once; servers that
+// are started and ended; the load. Rule: no process outlives the lab. Servers
+// run on the last processor and the load on the first, so that neither takes
+// the other's time.
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.com/scgi/bench/load"
+)
+
+type lab struct {
+	ctx   context.Context
+	scale scale
+	dir   string
+	count int // of the sockets made
+}
+
+func newLab(ctx context.Context, s scale) (*lab, error) {
+	if runtime.NumCPU() < 2 {
+		return nil, errors.New("two processors are needed: one for the server, one for the load")
+	}
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	l := &lab{ctx: ctx, scale: s.within(descriptorLimit()), dir: dir}
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/subject", "./cmd/rival", "./cmd/load", "./cmd/cgitime")
+	if out, err := build.CombinedOutput(); err != nil {
+		l.close()
+		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return l, nil
+}
+
+// descriptorLimit is the hard one: Go programs raise their own limit to it when
+// they start.
+func descriptorLimit() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(limit.Max, 1<<30))
+}
+
+func (l *lab) close() { _ = os.RemoveAll(l.dir) }
+
+// socket is the name of a new one.
+func (l *lab) socket() string {
+	l.count++
+	return filepath.Join(l.dir, "s"+strconv.Itoa(l.count))
+}
+
+// addr is where a server of this network is to listen.
+func (l *lab) addr(network string) string {
+	if network == "unix" {
+		return "unix:" + l.socket()
+	}
+	return "127.0.0.1:0"
+}
+
+var firstCPU, lastCPU = "0", strconv.Itoa(runtime.NumCPU() - 1)
+
+func (l *lab) pinned(cpu, program string, args ...string) *exec.Cmd {
+	return exec.CommandContext(l.ctx, "taskset", append([]string{"-c", cpu, program}, args...)...)
+}
+
+func (l *lab) command(c contestant, addr string) (program string, args []string) {
+	args = append(append(args, c.args...), addr)
+	if c.program == "rival" {
+		args = append(args, "-program", filepath.Join(l.dir, "cgitime"))
+	}
+	return filepath.Join(l.dir, c.program), args
+}
+
+// start starts c, pinned, and waits until it can be asked.
+func (l *lab) start(c contestant, network string) (*server, error) {
+	program, args := l.command(c, l.addr(network))
+	cmd := l.pinned(lastCPU, program, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s := &server{cmd: cmd}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		s.end()
+		return nil, fmt.Errorf("%s said no address: %w", c.name, err)
+	}
+	s.addr = strings.TrimSpace(line)
+	return s, nil
+}
+
+// load asks as c says, from the first processor.
+func (l *lab) load(c load.Config) (r load.Result, err error) {
+	err = l.runLoad(&r, "-addr", c.Addr, "-protocol", c.Protocol, "-keep="+strconv.FormatBool(c.Keep),
+		"-flight", strconv.Itoa(c.Flight), "-rate", fmt.Sprint(c.Rate), "-duration", c.Duration.String(),
+		"-header", strconv.Itoa(c.HeaderBytes), "-body", strconv.Itoa(c.BodyBytes))
+	if err == nil && (r.Requests == 0 || r.Failed > 0) {
+		err = fmt.Errorf("%d requests answered, %d failed", r.Requests, r.Failed)
+	}
+	return r, err
+}
+
+func (l *lab) runLoad(result any, args ...string) error {
+	out, err := l.pinned(firstCPU, filepath.Join(l.dir, "load"), args...).Output()
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		return fmt.Errorf("load: %w: %s", err, bytes.TrimSpace(e.Stderr))
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(out, result)
+}
+
+// server is a process that was started, with its children.
+type server struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+func (s *server) end() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(5*time.Second, func() { _ = s.cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = s.cmd.Wait()
+}
+
+// cpu is the processor time that s and its children have had, dead ones
+// included.
+func (s *server) cpu() time.Duration { return cpuOf(s.cmd.Process.Pid) }
+
+func cpuOf(pid int) time.Duration {
+	const tick = time.Second / 100 // USER_HZ, of every Linux
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(stat), ") ")
+	var sum time.Duration
+	if fields := strings.Fields(after); len(fields) > 14 {
+		for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+			n, _ := strconv.Atoi(f)
+			sum += time.Duration(n) * tick
+		}
+	}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, child := range strings.Fields(string(children)) {
+		id, _ := strconv.Atoi(child)
+		sum += cpuOf(id)
+	}
+	return sum
+}
+
+// memory is a value of /proc/PID/status in bytes: VmRSS, or VmHWM for its peak.
+func (s *server) memory(key string) int64 {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	_, after, _ := strings.Cut(string(status), key+":")
+	var kib int64
+	_, _ = fmt.Sscan(after, &kib)
+	return kib << 10
+}
+
+// machine is one line on what this ran on.
+func machine() string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	_, model, _ := strings.Cut(string(info), "model name\t: ")
+	model, _, _ = strings.Cut(model, "\n")
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	line := fmt.Sprintf("%s, %d processors, Linux %s, %s", model, runtime.NumCPU(), strings.TrimSpace(string(kernel)), runtime.Version())
+	if v, err := exec.Command("nginx", "-v").CombinedOutput(); err == nil {
+		line += ", " + strings.TrimPrefix(strings.TrimSpace(string(v)), "nginx version: ")
+	}
+	return line
+}

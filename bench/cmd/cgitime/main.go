@@ -1,0 +1,11 @@
+// Cgitime is the same page as a CGI program: it is started for each request.
+package main
+
+import (
+	"os"
+	"time"
+)
+
+func main() {
+	os.Stdout.WriteString("Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + time.Now().Format(time.ANSIC) + "\n")
+}

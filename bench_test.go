@@ -1,0 +1,74 @@
+package scgi
+
+// bench_test.go owns the benchmarks of what a request goes through; parsing,
+// dispatch and the reply are measured beside their tests. Rule: they are for finding out where
+// time goes and what a change did to it. What a request costs beside other
+// servers is measured by the bench module, with client and server apart.
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+)
+
+const page = "Sun Nov 22 13:11:00 2026\n"
+
+// levels answer with the same page.
+func levels() map[string]Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, page)
+	})
+	return map[string]Handler{
+		"native": HandlerFunc(func(w http.ResponseWriter, _ *Request) { io.WriteString(w, page) }),
+		"produce": ProduceFunc(func(_ Env, _ int64, _ io.Reader, out io.Writer) {
+			io.WriteString(out, "Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"+page)
+		}),
+		"http": HTTPHandler(mux),
+	}
+}
+
+// BenchmarkExchange is a whole exchange, from connect to the end of the
+// connection, one after the other: the client's half and its waking up are in
+// it.
+func BenchmarkExchange(b *testing.B) {
+	request := appendNetstring(nil, typical.block)
+	for _, network := range []string{"unix", "tcp"} {
+		for _, level := range []string{"native", "produce", "http"} {
+			b.Run(network+"/"+level, func(b *testing.B) {
+				addr := "127.0.0.1:0"
+				if network == "unix" {
+					addr = "unix:" + filepath.Join(shortTempDir(b), "s")
+				}
+				l, err := Listen(addr)
+				if err != nil {
+					b.Fatal(err)
+				}
+				start(b, &Server{Handler: levels()[level]}, l)
+				reply := make([]byte, 4096)
+				b.ReportAllocs()
+				for b.Loop() {
+					exchangeOnce(b, l.Addr(), request, reply)
+				}
+			})
+		}
+	}
+}
+
+func exchangeOnce(b *testing.B, addr net.Addr, request, reply []byte) {
+	c, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(request); err != nil {
+		b.Fatal(err)
+	}
+	n, err := io.ReadFull(c, reply)
+	if err != io.ErrUnexpectedEOF || string(reply[:12]) != "Status: 200 " {
+		b.Fatalf("%q, %v", reply[:n], err)
+	}
+}
