@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"unsafe"
 )
 
 // acceptRaw takes connections straight from a listener's descriptor. To wait
@@ -73,17 +72,15 @@ func inherit(fd uintptr) {
 // accept4 takes a queued connection. It reports false if there is none.
 func (a *acceptRaw) accept4(listener uintptr) bool {
 	for {
-		size := uint32(unsafe.Sizeof(a.peer))
-		fd, _, errno := syscall.Syscall6(syscall.SYS_ACCEPT4, listener, uintptr(unsafe.Pointer(&a.peer)),
-			uintptr(unsafe.Pointer(&size)), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
-		switch errno {
-		case 0:
-			a.fd, a.err = int(fd), nil
+		fd, err := sysAccept4(int(listener), &a.peer)
+		switch err {
+		case nil:
+			a.fd, a.err = fd, nil
 			return true
 		case syscall.EINTR, syscall.ECONNABORTED:
 		default:
-			a.err = errno
-			return errno != syscall.EAGAIN
+			a.err = err
+			return err != syscall.EAGAIN
 		}
 	}
 }

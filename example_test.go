@@ -6,9 +6,11 @@ package scgi_test
 import (
 	"context"
 	"errors"
+	"expvar"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -196,4 +198,52 @@ func ExampleServer_Stats() {
 	stats := srv.Stats()
 	fmt.Println(stats.Accepted, stats.Busy, stats.Waiting)
 	// Output: 0 0 0
+}
+
+// Bounds on what waits, hangs and panics. None of them is on by default.
+func ExampleServer_overload() {
+	srv := &scgi.Server{
+		Handler:        scgi.HTTPHandler(http.DefaultServeMux),
+		MaxQueue:       1000,             // more is answered with 503
+		QueueTimeout:   5 * time.Second,  // and so is who waited for this long
+		RequestTimeout: 30 * time.Second, // then 504
+		MaxPanics:      100,              // within a minute; then Serve returns ErrPanics
+	}
+	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
+}
+
+// The server's numbers, where the public can't read them: as a page, as JSON,
+// for Prometheus and for expvar.
+func ExampleServer_StatsHandler() {
+	srv := &scgi.Server{Handler: scgi.HTTPHandler(http.DefaultServeMux)}
+	expvar.Publish("scgi", expvar.Func(func() any { return srv.Stats() }))
+
+	private := http.NewServeMux()
+	private.Handle("GET /stats", srv.StatsHandler())
+	private.Handle("GET /debug/vars", expvar.Handler())
+	go func() { log.Print(http.ListenAndServe("127.0.0.1:9100", private)) }()
+
+	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
+}
+
+// Where a slow handler is, while it still runs.
+func ExampleServer_onSlow() {
+	srv := &scgi.Server{
+		Handler:  scgi.HTTPHandler(http.DefaultServeMux),
+		SlowTime: 2 * time.Second,
+		OnSlow: func(r scgi.SlowRequest) {
+			slog.Warn("slow", "uri", r.Request.Env.Get("REQUEST_URI"),
+				"queued", r.Queued, "running", r.Running, "stack", string(r.Stack))
+		},
+	}
+	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
+}
+
+// A line of JSON for each request.
+func ExampleServer_accessLog() {
+	srv := &scgi.Server{
+		Handler:   scgi.HTTPHandler(http.DefaultServeMux),
+		AccessLog: slog.New(slog.NewJSONHandler(os.Stdout, nil)),
+	}
+	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
 }

@@ -55,7 +55,7 @@ func (c *fdConn) tryRead(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	for {
-		n, err := syscall.Read(c.fd, p)
+		n, err := sysRead(c.fd, p)
 		switch {
 		case err == syscall.EINTR:
 		case err != nil:
@@ -76,28 +76,11 @@ func (c *fdConn) tryWrite(head, body []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	for {
-		n, err := writev(c.fd, head, body)
+		n, err := sysWritev(c.fd, head, body)
 		if err != syscall.EINTR {
 			return max(n, 0), err
 		}
 	}
-}
-
-func writev(fd int, head, body []byte) (int, error) {
-	switch {
-	case len(body) == 0:
-		return syscall.Write(fd, head)
-	case len(head) == 0:
-		return syscall.Write(fd, body)
-	}
-	parts := [2]syscall.Iovec{{Base: &head[0]}, {Base: &body[0]}}
-	parts[0].SetLen(len(head))
-	parts[1].SetLen(len(body))
-	n, _, errno := syscall.Syscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&parts)), 2)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
 }
 
 // trySendfile sends what goes at once of the next n bytes of src.
@@ -226,7 +209,7 @@ func (c *fdConn) Close() error {
 	case file != nil:
 		return file.Close()
 	}
-	return os.NewSyscallError("close", syscall.Close(fd))
+	return os.NewSyscallError("close", sysClose(fd))
 }
 
 func (c *fdConn) closed() bool {

@@ -8,13 +8,18 @@ package scgi_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -273,8 +278,21 @@ func TestReadmeNames(t *testing.T) {
 	}
 }
 
+// section is the README from a heading to the next of its level.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(readFile(t, "README.md"), "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("no section %q", heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+// The tables have each number of Server, and the defaults of those that have
+// one.
 func TestReadmeLimits(t *testing.T) {
-	readme := readFile(t, "README.md")
+	limits := section(t, "Limits")
 	for _, row := range []string{
 		fmt.Sprintf("| `MaxWorkers` | %d |", scgi.DefaultMaxWorkers),
 		fmt.Sprintf("| `MaxConns` | %d |", scgi.DefaultMaxConns),
@@ -284,8 +302,111 @@ func TestReadmeLimits(t *testing.T) {
 		fmt.Sprintf("| `ReadTimeout` | %.0f s |", scgi.DefaultReadTimeout.Seconds()),
 		fmt.Sprintf("| `WriteTimeout` | %.0f s |", scgi.DefaultWriteTimeout.Seconds()),
 	} {
-		if !strings.Contains(readme, row) {
+		if !strings.Contains(limits, row) {
 			t.Errorf("no row %q", row)
+		}
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[scgi.Server]()) {
+		isNumber := f.Type.Kind() == reflect.Int || f.Type.Kind() == reflect.Int64
+		if f.IsExported() && isNumber && !strings.Contains(limits, "\n| `"+f.Name+"` |") {
+			t.Errorf("no row for %s", f.Name)
+		}
+	}
+}
+
+// What the table of numbers calls a field of Stats, a metric or a field of
+// Server is one.
+func TestReadmeNumbers(t *testing.T) {
+	page := httptest.NewRecorder()
+	new(scgi.Server).StatsHandler().ServeHTTP(page, httptest.NewRequest("GET", "/?format=prometheus", nil))
+	table, _, _ := strings.Cut(section(t, "Operations"), "\n\nThe server answers")
+	rows := regexp.MustCompile(`(?m)^\| [a-z].*\|$`).FindAllString(table, -1)
+	if len(rows) < 2 {
+		t.Fatalf("no rows in %s", table)
+	}
+	for _, row := range rows[1:] {
+		cells := strings.Split(row, " | ")
+		for i, typ := range map[int]reflect.Type{1: reflect.TypeFor[scgi.Stats](), 3: reflect.TypeFor[scgi.Server]()} {
+			for _, name := range regexp.MustCompile("`([A-Z]\\w*)").FindAllStringSubmatch(cells[i], -1) {
+				if _, ok := typ.FieldByName(name[1]); !ok {
+					t.Errorf("%v has no %s", typ, name[1])
+				}
+			}
+		}
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[2], -1) {
+			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name[1]) + `[ {]`).MatchString(page.Body.String()) {
+				t.Errorf("there is no metric %s", name[1])
+			}
+		}
+	}
+}
+
+// The lines that the log is said to have are in the code.
+func TestReadmeLogLines(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, name := range files {
+		if !strings.HasSuffix(name, "_test.go") {
+			code.WriteString(readFile(t, name))
+		}
+	}
+	lines := regexp.MustCompile("`scgi: ([^`]+)`").FindAllStringSubmatch(readFile(t, "README.md"), -1)
+	if len(lines) == 0 {
+		t.Fatal("none found")
+	}
+	for _, line := range lines {
+		if !strings.Contains(code.String(), `"scgi: `+line[1]) && !strings.Contains(code.String(), `"`+line[1]) {
+			t.Errorf("nothing logs %q", line[1])
+		}
+	}
+}
+
+// The access log's record has the fields that the README names.
+func TestReadmeAccessLog(t *testing.T) {
+	var record bytes.Buffer
+	srv := &scgi.Server{AccessLog: slog.New(slog.NewJSONHandler(&record, nil))}
+	l, err := scgi.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	client := &http.Client{Transport: &scgi.Transport{Addr: l.Addr().String()}, Timeout: readmeTimeout}
+	resp, err := client.Get("http://example.org/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), readmeTimeout)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	fields := make(map[string]any)
+	if err := json.Unmarshal(record.Bytes(), &fields); err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(section(t, "Operations"), "`AccessLog` gets")
+	for name := range fields {
+		if !slices.Contains([]string{"time", "level", "msg"}, name) && !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("the field %s is not in %s", name, text)
+		}
+	}
+}
+
+// Links within the README have a heading to go to.
+func TestReadmeAnchors(t *testing.T) {
+	readme := readFile(t, "README.md")
+	anchors := make(map[string]bool)
+	for _, h := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readme, -1) {
+		name := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(h[1]), "")
+		anchors[strings.ReplaceAll(name, " ", "-")] = true
+	}
+	for _, link := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
+		if !anchors[link[1]] {
+			t.Errorf("no heading for #%s", link[1])
 		}
 	}
 }
