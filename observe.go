@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -16,8 +17,7 @@ import (
 // Server.MaxPanics allows.
 var ErrPanics = errors.New("scgi: too many handlers have panicked")
 
-// SlowRequest is what Server.OnSlow is told. It is called on a goroutine of its
-// own.
+// SlowRequest is what Server.OnSlow is told.
 type SlowRequest struct {
 	Request *Request
 	Queued  time.Duration // the time it waited for a worker
@@ -37,9 +37,21 @@ func (x *exchange) watchTime() {
 		stack := stackOf(id)
 		if x.state.Load() == running {
 			s.count.slow.Add(1)
-			s.OnSlow(SlowRequest{Request: &x.Request, Queued: x.queued, Running: time.Since(began), Stack: stack})
+			s.guard(func() {
+				s.OnSlow(SlowRequest{Request: &x.Request, Queued: x.queued, Running: time.Since(began), Stack: stack})
+			})
 		}
 	})
+}
+
+// guard calls a function of the user's that is not a handler.
+func (s *Server) guard(hook func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.logger().Error("scgi: panic in a hook", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	hook()
 }
 
 // goroutineID returns the beginning of the calling goroutine's stack trace, up
@@ -76,10 +88,12 @@ func (x *exchange) logAccess(panicked bool) {
 		return
 	}
 	status, sent, cut := x.reply.summary()
-	log.Info("scgi: request",
-		"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
-		"in", x.ContentLength-x.body.left.Load(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
-		"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.peer(), "panic", panicked, "cut", cut)
+	x.conn.srv.guard(func() {
+		log.Info("scgi: request",
+			"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
+			"in", x.ContentLength-x.body.left.Load(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
+			"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.peer(), "panic", panicked, "cut", cut)
+	})
 }
 
 // panicStorm counts panics within a minute.
@@ -89,13 +103,17 @@ type panicStorm struct {
 	err   error       // what Serve returns
 }
 
-// countPanic closes the server if there are too many.
+// countPanic counts a panic, and tells of a storm.
 func (s *Server) countPanic() {
 	s.count.panics.Add(1)
-	if s.MaxPanics <= 0 || !s.panics.isOver(s.MaxPanics) {
-		return
+	if s.MaxPanics > 0 && s.panics.isOver(s.MaxPanics) {
+		go s.guard(s.endStorm)
 	}
-	err := fmt.Errorf("%w: %d within a minute", ErrPanics, s.MaxPanics+1)
+}
+
+// endStorm closes the server, unless OnPanics wants it to go on.
+func (s *Server) endStorm() {
+	err := fmt.Errorf("%w: more than %d within a minute", ErrPanics, s.MaxPanics)
 	if s.OnPanics != nil {
 		err = s.OnPanics()
 	}

@@ -123,7 +123,7 @@ func TestOnSlow(t *testing.T) {
 	hold := make(chan bool)
 	told := make(chan SlowRequest)
 	l := listen(t, "unix")
-	s := &Server{SlowTime: time.Millisecond, OnSlow: func(r SlowRequest) { told <- r }, Handler: HandlerFunc(slowHandler(hold))}
+	s := &Server{SlowTime: time.Millisecond, OnSlow: func(r SlowRequest) { told <- r; panic("in the hook") }, Handler: HandlerFunc(slowHandler(hold))}
 	start(t, s, l)
 	c := dial(t, l.Addr())
 	io.WriteString(c, get("/slow"))

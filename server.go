@@ -64,7 +64,8 @@ type Server struct {
 	// context.DeadlineExceeded, and a second later, if it has not returned, its
 	// client is answered with 504 if nothing was sent yet, or else cut off; its
 	// worker is replaced, as it can't be stopped, and counts as abandoned until
-	// it ends. Hijacked connections are exempt. Zero means no limit.
+	// it ends. Streams and long downloads are handlers too, hijacked connections
+	// are exempt. Zero means no limit.
 	RequestTimeout time.Duration
 
 	// MaxAbandoned bounds the abandoned workers that are replaced. Past it they
@@ -73,25 +74,28 @@ type Server struct {
 	MaxAbandoned int
 
 	// SlowTime is how long a handler may run before OnSlow is told, once a
-	// request, while it still runs. Zero, or a nil OnSlow, means never.
+	// request, while it still runs, on a goroutine of its own. Zero, or a nil
+	// OnSlow, means never.
 	SlowTime time.Duration
 	OnSlow   func(SlowRequest)
 
 	// MaxPanics is how many handlers may panic within a minute; with one more,
-	// OnPanics is called. If it returns an error, or is nil, the Server closes
+	// OnPanics is called, on a goroutine of its own. If it returns an error, or is nil, the Server closes
 	// and Serve returns that error, or ErrPanics, so that a supervisor can start
 	// a process that is not broken. Zero means no limit.
 	MaxPanics int
 	OnPanics  func() error
 
-	// AccessLog gets a record for each request that ends. Nil means none.
+	// AccessLog gets a record for each request whose handler has returned or
+	// panicked; refused ones are Logger's. Nil means none.
 	AccessLog *slog.Logger
 
 	// AllowFrom names the networks whose peers may connect by TCP, AllowUIDs and
 	// AllowGIDs the users and primary groups of processes that may connect by
 	// unix socket (root is not exempt). Others are closed before a byte is
-	// read, and counted. Empty ones allow everyone. Where the system can't tell
-	// a peer's user, Serve returns errors.ErrUnsupported.
+	// read, and counted. Each rules its own kind of socket only, and both empty
+	// allow everyone there. Where the system can't tell a peer's user, Serve
+	// returns errors.ErrUnsupported.
 	AllowFrom []netip.Prefix
 	AllowUIDs []int
 	AllowGIDs []int
@@ -199,8 +203,7 @@ func limit(value, def int) int {
 
 // ListenAndServe listens on addr, in the grammar of [Listen], on each of the
 // sockets it names, and serves until the first of them fails, or Shutdown or
-// Close is called. It always returns a non-nil error: ErrServerClosed after
-// Shutdown or Close.
+// Close is called. It always returns a non-nil error, as Serve does.
 func (s *Server) ListenAndServe(addr string) error {
 	if s.isStopping() {
 		return ErrServerClosed
@@ -227,7 +230,8 @@ func (s *Server) ListenAndServe(addr string) error {
 
 // Serve accepts connections on l and serves their requests. It may be called
 // with any number of listeners at once. It always returns a non-nil error and
-// closes l: after Shutdown or Close the error is ErrServerClosed.
+// closes l: after Shutdown or Close the error is ErrServerClosed, after too many
+// panics what MaxPanics says.
 //
 // When Shutdown is called, the connections that wait in l's backlog are served
 // first, unless l was inherited (see [Listen]): then whoever holds it next

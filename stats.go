@@ -21,7 +21,7 @@ type Stats struct {
 	Waiting     int64 // requests that wait for a worker now
 	MostWaiting int64 // the most that waited at once
 
-	Served    int64         // requests whose handler returned
+	Served    int64         // requests whose handler returned or panicked, abandoned ones too in the end
 	Statuses  [6]int64      // of them, by class: Statuses[2] is 2xx; Statuses[0] is without one: raw, hijacked
 	Refused   map[int]int64 // requests that the server answered by itself, by status
 	Panics    int64         // handlers that panicked or called runtime.Goexit
