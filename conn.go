@@ -121,10 +121,18 @@ func writeBoth(w net.Conn, head, body []byte) (int, error) {
 	return int(n), err
 }
 
+// file is an *os.File, also in the dress that its WriteTo gives it on the way
+// from io.Copy.
+type file interface {
+	io.Reader
+	Stat() (os.FileInfo, error)
+	SyscallConn() (syscall.RawConn, error)
+}
+
 // sendFile sends the next n bytes of f, or all if n is negative, without
 // copying them. It reports false if that can't be done with this file, and
 // nothing was sent.
-func (c *conn) sendFile(f *os.File, n int64) (sent int64, ok bool, err error) {
+func (c *conn) sendFile(f file, n int64) (sent int64, ok bool, err error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return 0, false, nil
 	}
@@ -152,7 +160,7 @@ func (c *conn) sendFile(f *os.File, n int64) (sent int64, ok bool, err error) {
 }
 
 // readFile is sendFile for package net's connections, which do it themselves.
-func (c *conn) readFile(f *os.File, n int64) (sent int64, ok bool, err error) {
+func (c *conn) readFile(f file, n int64) (sent int64, ok bool, err error) {
 	dst, ok := c.rwc.(io.ReaderFrom)
 	if !ok {
 		return 0, false, nil

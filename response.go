@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -203,7 +202,7 @@ func (w *response) readFile(src io.Reader) (n int64, err error) {
 	if ok {
 		src, most = limited.R, limited.N
 	}
-	f, ok := src.(*os.File)
+	f, ok := src.(file)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !ok || most == 0 || w.isHead || w.admit(0) != nil || !w.raw && !bodyAllowed(w.status) {

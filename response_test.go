@@ -450,3 +450,50 @@ func TestLateUseFails(t *testing.T) {
 		late.WriteHeader(500)
 	})
 }
+
+// countedFile tells how much of it was copied through the program.
+type countedFile struct {
+	*os.File
+	copied int
+}
+
+func (f *countedFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.copied += n
+	return n, err
+}
+
+func (f *countedFile) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct {
+		file
+		io.Seeker
+	}{f, f}) // as os.File's own does
+}
+
+func TestFilesAreSentWithoutCopying(t *testing.T) {
+	const size = 1 << 20
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"tcp", "unix"} {
+		l := listen(t, kind)
+		if newAcceptRaw(l) == nil {
+			t.Skip("left to package net on this system")
+		}
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			plain, err := os.Open(name)
+			if err != nil {
+				panic(err)
+			}
+			defer plain.Close()
+			f := &countedFile{File: plain}
+			if n, err := io.Copy(w, f); n != size || err != nil || f.copied > scratchSize {
+				t.Errorf("%s: %d bytes, %v; %d were copied", kind, n, err, f.copied)
+			}
+		})}, l)
+		if raw := ask(t, l.Addr(), get("/")); len(raw) < size {
+			t.Errorf("%s: %d bytes arrive", kind, len(raw))
+		}
+	}
+}

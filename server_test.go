@@ -242,7 +242,7 @@ func TestSilentConnectionsHoldNoWorker(t *testing.T) {
 		s := &Server{MaxWorkers: 4}
 		start(t, s, l)
 		var silent []net.Conn
-		for i := range 300 {
+		for i := range 1000 {
 			c := dial(t, l.Addr())
 			if i%2 == 0 {
 				io.WriteString(c, "70:CONTENT_LENGTH")

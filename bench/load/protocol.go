@@ -66,7 +66,7 @@ func fields(headerBytes int) [][2]string {
 		{"Cookie", "session=b3f1c09f7d1a4e2c8d55; theme=dark"},
 		{"Sec-Fetch-Mode", "navigate"},
 	}
-	const usual, step = 700, 1000
+	const usual, step = 650, 1000
 	for size := usual; size < headerBytes; size += step {
 		value := strings.Repeat("x", min(step, headerBytes-size))
 		fs = append(fs, [2]string{fmt.Sprintf("X-Fill-%d", size/step), value})

@@ -88,12 +88,12 @@ func (l *lab) bodySize() (curves, error) {
 	return l.vary(l.scale.bodies, sized, func(c load.Config, x int) load.Config { c.BodyBytes = x; return c })
 }
 
-// latency asks each at the same rate, which is three fifths of what the slowest
+// latency asks each at the same rate, which is half of what the slowest
 // can do: enough to keep all of them at work, and none of them overrun.
 func (l *lab) latency(max curves) (rate float64, ls map[string][]point, err error) {
 	rate = math.Inf(1)
 	for _, r := range max.at(flight) {
-		rate = math.Min(rate, 0.6*r.median(perSecond))
+		rate = math.Min(rate, 0.5*r.median(perSecond))
 	}
 	rate = math.Floor(rate/100) * 100
 	rounds := make(map[string][]load.Result)

@@ -36,7 +36,8 @@ func (r results) draw(folder string) error {
 	throughput := newPlot("Requests/s against requests in flight (unix socket)", "in flight", "requests/s")
 	perSecondOf := func(_ table, r row) float64 { return r.median(perSecond) }
 	r.flights.draw(throughput, curved, perSecondOf)
-	throughput.X.Scale, throughput.Y.Min = plot.LogScale{}, 0
+	throughput.X.Scale = plot.LogScale{}
+	fromZero(throughput)
 
 	header := newPlot("Server's processor time against header size", "KiB of header", "relative to scgi, native, usual header")
 	r.headers.draw(header, sized, func(_ table, row row) float64 { return row.ratio(r.headers.tables[0][0], cpuEach) })
@@ -44,7 +45,7 @@ func (r results) draw(folder string) error {
 	r.bodies.draw(body, sized, func(_ table, row row) float64 { return row.ratio(r.bodies.tables[0][0], cpuEach) })
 	for _, p := range []*plot.Plot{header, body} {
 		p.X.Tick.Marker = kibibytes{}
-		p.Y.Min = 0
+		fromZero(p)
 	}
 	return errors.Join(
 		save(folder, "throughput.svg", throughput),
@@ -69,16 +70,22 @@ func (r results) drawLatency() *plot.Plot {
 		{Value: 2, Label: "99"}, {Value: 3, Label: "99.9"}, {Value: 4, Label: "99.99"},
 	}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Y.Max *= 30 // room for the legend
 	return p
 }
 
+// fromZero has room for the legend above.
+func fromZero(p *plot.Plot) { p.Y.Min, p.Y.Max = 0, p.Y.Max*1.4 }
+
 func newPlot(title, x, y string) *plot.Plot {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.BackgroundColor = color.White
 	p.Title.Padding = vg.Points(8)
+	p.Title.TextStyle.Font.Size, p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 12, 10, 10
 	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.TextStyle.Font.Size = font.Points(9)
+	p.Legend.TextStyle.Font.Size = font.Points(8)
 	p.Add(plotter.NewGrid())
 	return p
 }
@@ -119,20 +126,23 @@ type kibibytes struct{}
 
 func (kibibytes) Ticks(low, high float64) []plot.Tick {
 	ticks := plot.DefaultTicks{}.Ticks(low/1024, high/1024)
-	for i := range ticks {
+	for i, t := range ticks {
 		ticks[i].Value *= 1024
+		if t.Label != "" {
+			ticks[i].Label = fmt.Sprint(t.Value)
+		}
 	}
 	return ticks
 }
 
 // save draws the plots side by side.
 func save(folder, name string, plots ...*plot.Plot) error {
-	const width, height = 6.5 * vg.Inch, 4.5 * vg.Inch
+	const width, height, margin = 6.5 * vg.Inch, 4.5 * vg.Inch, 0.3 * vg.Inch
 	canvas := vgsvg.New(width*vg.Length(len(plots)), height)
 	all := draw.New(canvas)
 	for i, p := range plots {
 		left := width * vg.Length(i)
-		p.Draw(draw.Crop(all, left, left+width-all.Max.X, 0, 0))
+		p.Draw(draw.Crop(all, left+margin/3, left+width-all.Max.X-margin, 0, -margin/3))
 	}
 	var svg strings.Builder
 	if _, err := canvas.WriteTo(&svg); err != nil {

@@ -1,0 +1,273 @@
+//go:build linux
+
+package deploy_test
+
+// balancer_test.go owns the test of several hosts, one of which is killed under
+// load. Rule: it asserts what the recipe promises of each web server, no more:
+// what was under way on the host may be lost, and nothing else.
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// hosts are those of the recipes.
+var hosts = []string{"127.0.0.2", "127.0.0.3"}
+
+func TestBalancer(t *testing.T) {
+	for _, w := range webServers {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel() // each waits for its host to be taken back
+			need(t, w.program, w.pkg)
+			testBalancer(t, w)
+		})
+	}
+}
+
+// lost is what a client gets whose request was under way on a host that is
+// killed; 0 is an answer from the other.
+var lost = map[string]map[string]statusError{
+	"nginx":    {http.MethodGet: 0, http.MethodPost: http.StatusBadGateway},
+	"lighttpd": {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
+	"apache":   {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
+}
+
+func testBalancer(t *testing.T, w webServer) {
+	app := buildApp(t)
+	stanza := strings.Replace(readFile(t, filepath.Join("balancer", w.name+".conf")), "listen 80;", "listen LISTEN;", 1)
+	first := startApp(t, exec.Command(app, "-hold", "-scgi", net.JoinHostPort(hosts[0], "0")))
+	second := startApp(t, exec.Command(app, "-scgi", net.JoinHostPort(hosts[1], "0")))
+	stanza = setPort(t, setPort(t, stanza, first.addr), second.addr)
+	l := startLoad(t, w.start(t, stanza))
+	l.awaitAnswer(t, first.cmd.Process.Pid)
+	l.awaitAnswer(t, second.cmd.Process.Pid)
+	underWay := make(map[string]<-chan error)
+	for method := range lost[w.name] {
+		held := make(chan struct{})
+		underWay[method] = l.hold(method, held)
+		if got, want := first.next(t), "held "+method; got != want {
+			t.Fatalf("the app says %q, want %q", got, want)
+		}
+		close(held)
+	}
+	if gets, posts := l.failures(); gets+posts > 0 {
+		t.Errorf("%d GET and %d POST failed with both hosts up", gets, posts)
+	}
+
+	_ = first.end(t, syscall.SIGKILL)
+	for method, answered := range underWay {
+		checkLost(t, method, <-answered, lost[w.name][method])
+	}
+	l.awaitRounds(2) // after which nothing of before is left
+	gets, posts := l.failures()
+	if w.name == "nginx" && gets > 0 {
+		t.Errorf("%d GET were lost with their host", gets)
+	}
+	if gets > l.of(http.MethodGet) || posts > l.of(http.MethodPost) {
+		t.Errorf("%d GET and %d POST were lost; not as many were under way", gets, posts)
+	}
+	l.awaitRounds(20)
+
+	again := startApp(t, exec.Command(app, "-scgi", first.addr))
+	l.awaitAnswer(t, again.cmd.Process.Pid)
+	l.stop()
+	if laterGets, laterPosts := l.failures(); laterGets != gets || laterPosts != posts {
+		t.Errorf("%d GET and %d POST failed later", laterGets-gets, laterPosts-posts)
+	}
+	t.Logf("%d requests; lost with their host: %d GET, %d POST", l.answered(), gets, posts)
+}
+
+func checkLost(t *testing.T, method string, err error, want statusError) {
+	t.Helper()
+	var got statusError
+	if err != nil && !errors.As(err, &got) {
+		t.Errorf("%s under way: %v", method, err)
+	}
+	if got != want {
+		t.Errorf("%s under way: got %d, want %d", method, int(got), int(want))
+	}
+}
+
+// setPort changes the port on the line of addr's host.
+func setPort(t *testing.T, stanza, addr string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(stanza, "\n")
+	for i, line := range lines {
+		if strings.Contains(line, host) {
+			lines[i] = strings.Replace(line, "4000", port, 1)
+			return strings.Join(lines, "\n")
+		}
+	}
+	t.Fatalf("%s is not in the recipe", host)
+	return ""
+}
+
+// load is clients that ask url without a pause, one request after the other.
+type load struct {
+	url     string
+	methods []string // of each client
+	client  http.Client
+	stopped chan struct{}
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	changed sync.Cond
+	rounds  []int          // of each client
+	byPid   map[int]int    // answers
+	failed  map[string]int // by method
+}
+
+func startLoad(t *testing.T, url string) *load {
+	l := &load{
+		url:     url,
+		methods: []string{"GET", "GET", "POST", "GET", "GET", "POST"},
+		stopped: make(chan struct{}),
+		byPid:   make(map[int]int), failed: make(map[string]int),
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: len(l.methods)}
+	l.client = http.Client{Timeout: patience, Transport: transport}
+	l.changed.L = &l.mu
+	l.rounds = make([]int, len(l.methods))
+	for i := range l.methods {
+		l.running.Go(func() { l.askAlways(i) })
+	}
+	t.Cleanup(func() {
+		l.stop()
+		transport.CloseIdleConnections()
+	})
+	return l
+}
+
+// stop is idempotent.
+func (l *load) stop() {
+	select {
+	case <-l.stopped:
+	default:
+		close(l.stopped)
+	}
+	l.running.Wait()
+}
+
+func (l *load) askAlways(i int) {
+	for {
+		select {
+		case <-l.stopped:
+			return
+		default:
+		}
+		s, err := ask(&l.client, l.methods[i], l.url)
+		l.mu.Lock()
+		l.rounds[i]++
+		if err != nil {
+			l.failed[l.methods[i]]++
+		} else {
+			l.byPid[s.Pid]++
+		}
+		l.changed.Broadcast()
+		l.mu.Unlock()
+	}
+}
+
+// hold asks for /hold again and again, until the request under way is held by
+// the first host, of which the caller tells by held. The result is that one's.
+func (l *load) hold(method string, held <-chan struct{}) (result <-chan error) {
+	c := make(chan error, 1)
+	l.running.Go(func() {
+		for {
+			_, err := ask(&l.client, method, l.url+"/hold")
+			select {
+			case <-held:
+				c <- err
+				return
+			case <-l.stopped:
+				return
+			default: // answered by the second
+			}
+		}
+	})
+	return c
+}
+
+// until waits until f holds, whose caller has the lock. Every request is
+// bounded in time, so the load goes on; the tests' own timeout is the bound.
+func (l *load) until(f func() bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !f() {
+		l.changed.Wait()
+	}
+}
+
+func (l *load) awaitAnswer(t *testing.T, pid int) {
+	t.Helper()
+	enough := l.answered() + 200000
+	l.until(func() bool { return l.byPid[pid] > 0 || l.total() > enough })
+	if l.answers(pid) == 0 {
+		t.Fatalf("process %d is not asked", pid)
+	}
+}
+
+// awaitRounds waits until each client has ended n more requests.
+func (l *load) awaitRounds(n int) {
+	l.mu.Lock()
+	want := make([]int, len(l.rounds))
+	for i, r := range l.rounds {
+		want[i] = r + n
+	}
+	l.mu.Unlock()
+	l.until(func() bool {
+		for i, r := range l.rounds {
+			if r < want[i] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (l *load) failures() (gets, posts int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed[http.MethodGet], l.failed[http.MethodPost]
+}
+
+func (l *load) answers(pid int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byPid[pid]
+}
+
+func (l *load) answered() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.total()
+}
+
+// total is called under the lock.
+func (l *load) total() (n int) {
+	for _, answers := range l.byPid {
+		n += answers
+	}
+	return n
+}
+
+// of is how many clients use method.
+func (l *load) of(method string) (n int) {
+	for _, m := range l.methods {
+		if m == method {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,75 @@
+//go:build linux
+
+package deploy_test
+
+// chroot_test.go owns the test of the chroot, with the script that makes it.
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const behindSocket = `server {
+	listen LISTEN;
+	location / {
+		include scgi_params;
+		scgi_pass unix:SOCKET;
+	}
+}
+`
+
+func TestChroot(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can chroot")
+	}
+	uid, gid := ids(t, "nobody", "www-data")
+	nginx := webServers[0]
+	need(t, nginx.program, nginx.pkg)
+	root := filepath.Join(openDir(t), "jail")
+	// Twice: the second start finds what the first has left.
+	for _, signal := range []os.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		p := startApp(t, exec.Command("chroot/run.sh", root, buildApp(t)))
+		path := filepath.Join(root, "run/app.sock")
+		stanza := strings.ReplaceAll(behindSocket, "SOCKET", path)
+		client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+		got, err := ask(client, http.MethodGet, nginx.start(t, stanza))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Pid != p.cmd.Process.Pid || got.UID != uid || got.GID != gid {
+			t.Errorf("process %d runs as %d:%d; want %d, %d:%d", got.Pid, got.UID, got.GID, p.cmd.Process.Pid, uid, gid)
+		}
+		if !slices.Equal(got.Groups, []int{gid}) || !slices.Equal(got.Root, []string{"app", "run"}) || len(got.Env) > 0 {
+			t.Errorf("it has groups %v, sees %q and has %d variables", got.Groups, got.Root, len(got.Env))
+		}
+		if err := p.end(t, signal); err != nil && signal == syscall.SIGTERM {
+			t.Error(err)
+		}
+	}
+}
+
+func ids(t *testing.T, name, group string) (uid, gid int) {
+	t.Helper()
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		t.Skip(err)
+	}
+	uid, uidErr := strconv.Atoi(u.Uid)
+	gid, gidErr := strconv.Atoi(g.Gid)
+	if uidErr != nil || gidErr != nil {
+		t.Fatal(uidErr, gidErr)
+	}
+	return uid, gid
+}

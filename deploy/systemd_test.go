@@ -1,0 +1,177 @@
+//go:build linux
+
+package deploy_test
+
+// systemd_test.go owns the tests of the units. Rule: what systemd itself can say
+// of them without running, it says; the rest of its part is played by the test,
+// by what is written in the units.
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	service = "systemd/app.service"
+	socket  = "systemd/app.socket"
+)
+
+// systemd reads the units below a root in which the program is where they say.
+func TestUnitsVerify(t *testing.T) {
+	analyze := need(t, "systemd-analyze", "systemd")
+	root := t.TempDir()
+	units := filepath.Join(root, "etc/systemd/system")
+	for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system"} {
+		if os.CopyFS(filepath.Join(root, dir), os.DirFS(dir)) == nil {
+			break
+		}
+	}
+	program := filepath.Join(root, strings.Fields(value(t, service, "ExecStart"))[0])
+	for _, dir := range []string{units, filepath.Dir(program)} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"verify", "--root=" + root, "--man=no", "--recursive-errors=no"}
+	for _, unit := range []string{service, socket} {
+		path := filepath.Join(units, filepath.Base(unit))
+		if err := os.WriteFile(path, []byte(readFile(t, unit)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, filepath.Base(unit))
+	}
+	if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// exposure is ten times the most that systemd may find the app to be exposed.
+const exposure = 5
+
+func TestUnitSecurity(t *testing.T) {
+	analyze := need(t, "systemd-analyze", "systemd")
+	review := func(threshold int) ([]byte, error) {
+		return exec.Command(analyze, "security", "--no-pager", "--offline=yes",
+			fmt.Sprint("--threshold=", threshold), service).CombinedOutput()
+	}
+	if out, err := review(exposure); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, err := review(0); err == nil {
+		t.Error("systemd-analyze does not keep to the threshold")
+	}
+}
+
+// value returns the value of a key that a unit has once.
+func value(t *testing.T, unit, key string) string {
+	t.Helper()
+	var found []string
+	for line := range strings.Lines(readFile(t, unit)) {
+		if v, ok := strings.CutPrefix(line, key+"="); ok {
+			found = append(found, strings.TrimSpace(v))
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s has %d of %s", unit, len(found), key)
+	}
+	return found[0]
+}
+
+// supervisor is the test in the place of systemd.
+type supervisor struct {
+	socket *os.File
+	path   string
+	notify *net.UnixConn
+}
+
+func newSupervisor(t *testing.T) *supervisor {
+	t.Helper()
+	dir := openDir(t)
+	s := &supervisor{path: filepath.Join(dir, filepath.Base(value(t, socket, "ListenStream")))}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if s.socket, err = l.File(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.socket.Close() })
+	addr := &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"}
+	if s.notify, err = net.ListenUnixgram("unixgram", addr); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.notify.Close() })
+	return s
+}
+
+// command is the start of the service: its program is the app.
+func (s *supervisor) command(t *testing.T, app string) *exec.Cmd {
+	t.Helper()
+	watchdog, err := time.ParseDuration(value(t, service, "WatchdogSec"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// systemd sets LISTEN_PID between fork and exec; so does the shell.
+	args := append([]string{"-c", `export LISTEN_PID=$$; exec "$@"`, "sh", app},
+		strings.Fields(value(t, service, "ExecStart"))[1:]...)
+	cmd := exec.Command("/bin/sh", args...)
+	cmd.Env = []string{
+		"LISTEN_FDS=1", "LISTEN_FDNAMES=" + filepath.Base(socket),
+		"NOTIFY_SOCKET=" + s.notify.LocalAddr().String(),
+		"WATCHDOG_USEC=" + strconv.FormatInt(watchdog.Microseconds(), 10),
+	}
+	cmd.ExtraFiles = []*os.File{s.socket}
+	return cmd
+}
+
+func (s *supervisor) expect(t *testing.T, want string) {
+	t.Helper()
+	if err := s.notify.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 4096)
+	n, err := s.notify.Read(buf)
+	if got := string(buf[:n]); got != want || err != nil {
+		t.Errorf("systemd was told %q, %v; want %q", got, err, want)
+	}
+}
+
+// A restart: what comes while the app is away waits in the socket.
+func TestUnitRestart(t *testing.T) {
+	app := buildApp(t)
+	s := newSupervisor(t)
+	for range 2 {
+		type answer struct {
+			seen
+			err error
+		}
+		waiting := make(chan answer, 1)
+		go func() {
+			got, err := askSocket(s.path)
+			waiting <- answer{got, err}
+		}()
+		p := startApp(t, s.command(t, app))
+		if got := <-waiting; got.err != nil || got.Pid != p.cmd.Process.Pid {
+			t.Errorf("process %d answered, %v; want %d", got.Pid, got.err, p.cmd.Process.Pid)
+		}
+		s.expect(t, "READY=1")
+		s.expect(t, "WATCHDOG=1")
+		err := p.end(t, syscall.SIGTERM)
+		s.expect(t, "STOPPING=1")
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}

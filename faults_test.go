@@ -1,0 +1,303 @@
+package scgi
+
+// faults_test.go owns the proof that whatever becomes of a connection, at
+// whatever byte, a request ends in a right answer, a clear refusal or a clean
+// close, and nothing of it stays. Rule: what is right is judged by the second
+// parser of differential_test.go.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// smallRequests are the specification's own, two made by hand, and what real
+// web servers sent.
+func smallRequests(t testing.TB) map[string]string {
+	requests := map[string]string{
+		"the specification's": vectors(t)[0].input,
+		"get":                 get("/pizza?kind=hawaii"),
+		"post":                post("/order", "kind=hawaii&size=large"),
+	}
+	for _, name := range []string{"nginx-1.22/post-small", "nginx-1.22/get-query", "lighttpd-1.4.69/post-form", "apache-2.4.71/post-small", "apache-2.4.71/delete"} {
+		input, err := os.ReadFile("testdata/captures/" + name + ".scgi")
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests[name] = string(input)
+	}
+	return requests
+}
+
+// faultKinds are the listeners that every offset is tried on: each way that a
+// connection is read in.
+var faultKinds = []string{"unix", "tcp", "tcp portable"}
+
+// leavesNothing fails t if, once all that was begun after this call has ended, a
+// goroutine, a descriptor or a connection of s is left, or one that s did not
+// account for in exactly one way.
+func leavesNothing(t *testing.T, s *Server) {
+	t.Helper()
+	t.Cleanup(func() { addsUp(t, s.Stats()) })
+	descriptorCheck(t)
+	leakCheck(t)
+}
+
+// descriptorCheck fails t if more descriptors are open at its end than now. It
+// must be called before leakCheck, so as to come after it.
+func descriptorCheck(t *testing.T) {
+	t.Helper()
+	listen(t, "tcp").Close() // the runtime's own are there from now on
+	before := descriptors()
+	t.Cleanup(func() {
+		for end := time.Now().Add(5 * time.Second); descriptors() > before; time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("%d descriptors, there were %d", descriptors(), before)
+				return
+			}
+		}
+	})
+}
+
+// descriptors is the number of open ones, where the system tells.
+func descriptors() int {
+	names, _ := os.ReadDir("/proc/self/fd")
+	return len(names)
+}
+
+func addsUp(t *testing.T, st Stats) {
+	t.Helper()
+	if sum := st.Served + refusedBy(st) + st.Empty + st.TurnedAway; sum != st.Accepted {
+		t.Errorf("%d connections came to %d ends: %+v", st.Accepted, sum, st)
+	}
+	if st.Open+st.Reading+st.Workers+st.Busy+st.Waiting+st.Abandoned != 0 {
+		t.Errorf("something is left: %+v", st)
+	}
+}
+
+func refusedBy(st Stats) (n int64) {
+	for _, k := range st.Refused {
+		n += k
+	}
+	return n
+}
+
+// inParallel calls f with each number below n, on a few goroutines.
+func inParallel(n int, f func(i int)) {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				f(int(i))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// onFaulty runs f with a server that echoes, for each of the kinds and
+// requests, and checks that nothing is left.
+func onFaulty(t *testing.T, f func(t *testing.T, addr net.Addr, request string)) {
+	for _, kind := range faultKinds {
+		t.Run(kind, func(t *testing.T) {
+			s := &Server{Handler: echo, MaxWorkers: 4}
+			leavesNothing(t, s)
+			l := listen(t, kind)
+			start(t, s, l)
+			for _, request := range smallRequests(t) {
+				f(t, l.Addr(), request)
+			}
+			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+				t.Errorf("afterwards: %+v", r)
+			}
+		})
+	}
+}
+
+// askRaw sends input and its end, and returns what comes back.
+func askRaw(t *testing.T, addr net.Addr, input string) string {
+	t.Helper()
+	c, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, input)
+	c.(interface{ CloseWrite() error }).CloseWrite()
+	raw, err := io.ReadAll(c)
+	if err != nil {
+		t.Errorf("%q: %v", input, err)
+	}
+	return string(raw)
+}
+
+// checkAnswer compares what came back with what the grammar makes of the input.
+func checkAnswer(t *testing.T, input, raw string) {
+	t.Helper()
+	want := judge(input, false)
+	if raw == "" || raw == tlsAlert {
+		if (want.status == 0) != (raw == "") {
+			t.Errorf("%q is answered with %q, want %d", input, raw, want.status)
+		}
+		return
+	}
+	status, body, short := answered(raw)
+	if status != want.status || status == 200 && (body != want.body || short != fmt.Sprint(want.short)) {
+		t.Errorf("%q is answered with %q, want %d %q", input, raw, want.status, want.body)
+	}
+}
+
+// answered is the reply's status, body and X-Short.
+func answered(raw string) (status int, body, short string) {
+	head, body, _ := strings.Cut(raw, "\r\n\r\n")
+	head = strings.TrimPrefix(strings.TrimPrefix(head, "HTTP/1.1 "), "Status: ")
+	fmt.Sscan(head, &status)
+	_, short, _ = strings.Cut(head, "X-Short: ")
+	short, _, _ = strings.Cut(short, "\r")
+	return status, body, short
+}
+
+func TestCutAtEveryByte(t *testing.T) {
+	onFaulty(t, func(t *testing.T, addr net.Addr, request string) {
+		inParallel(len(request)+1, func(n int) {
+			checkAnswer(t, request[:n], askRaw(t, addr, request[:n]))
+		})
+	})
+}
+
+func TestResetAtEveryByte(t *testing.T) {
+	onFaulty(t, func(t *testing.T, addr net.Addr, request string) {
+		inParallel(len(request)+1, func(n int) { sendAndReset(t, addr, request[:n]) })
+	})
+}
+
+// sendAndReset ends the connection after input with a reset, or on a unix
+// socket, which has none, by closing both sides at once.
+func sendAndReset(t *testing.T, addr net.Addr, input string) {
+	c, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	io.WriteString(c, input)
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+}
+
+// One bit of each byte; all of them are tried, without a network, by
+// TestParsersAgreeOnEveryFlippedBit.
+func TestBitFlippedInEveryByte(t *testing.T) {
+	onFaulty(t, func(t *testing.T, addr net.Addr, request string) {
+		inParallel(len(request), func(n int) {
+			flipped := flip(request, 8*n+n%8)
+			checkAnswer(t, flipped, askRaw(t, addr, flipped))
+		})
+	})
+}
+
+// howItEnds answers with the body and how reading it ended.
+var howItEnds = HandlerFunc(func(w http.ResponseWriter, r *Request) {
+	body, err := io.ReadAll(r.Body)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		w.WriteHeader(http.StatusRequestTimeout)
+		return
+	}
+	w.Write(body)
+})
+
+// A peer that pauses anywhere for less than the timeout is served; one that
+// pauses for longer gets a 408, or is dropped if nothing came from it.
+func TestPausedAtEveryByte(t *testing.T) {
+	const timeout = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{Handler: howItEnds, ReadHeaderTimeout: timeout, ReadTimeout: timeout}
+		t.Cleanup(func() { synctest.Wait(); addsUp(t, s.Stats()) })
+		dial := pipeServer(t, s)
+		for _, request := range []string{vectors(t)[0].input, get("/"), post("/", "hello")} {
+			want := judge(request, false)
+			for n := range len(request) + 1 {
+				status, body, _ := answered(askPaused(dial(), request, n, timeout-time.Second))
+				if status != 200 || body != want.body {
+					t.Errorf("a short pause after %q: %d %q", request[:n], status, body)
+				}
+				status, body, _ = answered(askPaused(dial(), request, n, timeout+time.Second))
+				if status != map[bool]int{true: 200, false: 408}[n == len(request)] && n > 0 || n == 0 && status != 0 {
+					t.Errorf("a long pause after %q: %d %q", request[:n], status, body)
+				}
+			}
+		}
+	})
+}
+
+// askPaused sends request with a pause before its n-th byte.
+func askPaused(c net.Conn, request string, n int, pause time.Duration) string {
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer c.Close()
+	sending.Go(func() {
+		if n > 0 {
+			io.WriteString(c, request[:n])
+		}
+		time.Sleep(pause) // the bubble's time, not ours
+		io.WriteString(c, request[n:])
+	})
+	raw, _ := io.ReadAll(c)
+	return string(raw)
+}
+
+// faultyReplies are those whose faults the client side has to find.
+var faultyReplies = []string{
+	"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\nhello world",
+	"HTTP/1.1 404 Not Found\r\nSet-Cookie: a=b\r\n\r\ngone",
+	"Location: /x\n\n",
+	"Status: 103\nLink: x\n\nStatus: 304\nEtag: x\n\n",
+}
+
+// readFuzzed holds each to FuzzReply's invariants: a bounded, clean header, and
+// no body that is not as long as its Content-Length.
+func TestReplyWithEveryBitFlipped(t *testing.T) {
+	leakCheck(t)
+	for _, raw := range faultyReplies {
+		for i := range 8 * len(raw) {
+			readFuzzed(t, false, strings.NewReader(flip(raw, i)))
+		}
+	}
+}
+
+// A reply that is reset before its end is never a whole one.
+func TestReplyResetAtEveryByte(t *testing.T) {
+	descriptorCheck(t)
+	leakCheck(t)
+	raw := faultyReplies[0]
+	var at atomic.Int64
+	addr := fakeServer(t, "tcp", func(c *fakeConn) {
+		c.request()
+		c.send(raw[:at.Load()])
+		c.Conn.(*net.TCPConn).SetLinger(0)
+	})
+	for n := range len(raw) {
+		at.Store(int64(n))
+		req, _ := http.NewRequest("GET", "http://fe.test/", nil)
+		resp, err := (&Transport{Addr: addr}).RoundTrip(req)
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+		}
+		if err == nil {
+			t.Errorf("reset after %q: no error", raw[:n])
+		}
+	}
+}

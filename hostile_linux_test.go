@@ -1,0 +1,153 @@
+package scgi
+
+// hostile_linux_test.go owns the proof that the server survives its machine: no
+// descriptors left, its socket's file removed, one processor. Rule: what has to
+// be taken from the process is taken from a child.
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const childVariable = "SCGI_TEST_SOCKET"
+
+// A server without descriptors left waits for some, and serves again.
+func TestOutOfDescriptors(t *testing.T) {
+	if path := os.Getenv(childVariable); path != "" {
+		serveWithFewDescriptors(t, path)
+		return
+	}
+	path := shortTempDir(t) + "/s"
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestOutOfDescriptors$", "-test.count=1")
+	child.Env = append(os.Environ(), childVariable+"="+path)
+	stdin, _ := child.StdinPipe()
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	if !lines.Scan() || lines.Text() != "ready" {
+		t.Fatalf("the child says %q", lines.Text())
+	}
+	addr := &net.UnixAddr{Name: path, Net: "unix"}
+	var hold []net.Conn
+	for range 60 {
+		hold = append(hold, dial(t, addr))
+	}
+	if !lines.Scan() || lines.Text() != "out" {
+		t.Fatalf("the child says %q", lines.Text())
+	}
+	for _, c := range hold {
+		c.Close()
+	}
+	for range 20 {
+		if r := parseReply(t, ask(t, addr, get("/"))); r.status != 200 {
+			t.Errorf("back again: %+v", r)
+		}
+	}
+	stdin.Close()
+	for lines.Scan() {
+	}
+	if err := child.Wait(); err != nil {
+		t.Errorf("the child: %v", err)
+	}
+}
+
+// serveWithFewDescriptors says ready, and out when accept failed, and serves
+// until its input ends.
+func serveWithFewDescriptors(t *testing.T, path string) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := syscall.Rlimit{Cur: uint64(descriptors() + 20), Max: uint64(descriptors() + 20)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	var warned atomic.Bool
+	s := &Server{Logger: slog.New(onWarning(func() {
+		if !warned.Swap(true) {
+			fmt.Println("out")
+		}
+	}))}
+	leavesNothing(t, s)
+	start(t, s, l)
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// onWarning is a log handler that calls a function for each record.
+type onWarning func()
+
+func (f onWarning) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (f onWarning) Handle(context.Context, slog.Record) error        { f(); return nil }
+func (f onWarning) WithAttrs([]slog.Attr) slog.Handler               { return f }
+func (f onWarning) WithGroup(string) slog.Handler                    { return f }
+
+// Whoever removes the socket's file takes away the address, not the server.
+func TestSocketFileRemoved(t *testing.T) {
+	for _, kind := range []string{"unix", "unix net", "unix portable"} {
+		t.Run(kind, func(t *testing.T) {
+			release := make(chan bool)
+			s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+				<-release
+				io.WriteString(w, "fine")
+			})}
+			leavesNothing(t, s)
+			l := listen(t, kind)
+			start(t, s, l)
+			silent, asking := dial(t, l.Addr()), dial(t, l.Addr())
+			io.WriteString(asking, get("/"))
+			if err := os.Remove(l.Addr().String()); err != nil {
+				t.Fatal(err)
+			}
+			close(release)
+			io.WriteString(silent, get("/"))
+			for _, c := range []net.Conn{silent, asking} {
+				if raw, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(raw), "fine") {
+					t.Errorf("%q, %v", raw, err)
+				}
+			}
+			if err := s.Shutdown(within(patience)); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+		})
+	}
+}
+
+// Nothing relies on a second processor.
+func TestOneProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	began := time.Now()
+	for _, kind := range faultKinds {
+		s := &Server{Handler: echo, MaxWorkers: 2}
+		l := listen(t, kind)
+		start(t, s, l)
+		request := post("/", "body")
+		inParallel(len(request)+1, func(n int) {
+			checkAnswer(t, request[:n], askRaw(t, l.Addr(), request[:n]))
+			sendAndReset(t, l.Addr(), request[:n])
+		})
+	}
+	if d := time.Since(began); d > patience {
+		t.Errorf("it took %v", d)
+	}
+}

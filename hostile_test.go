@@ -1,0 +1,296 @@
+package scgi
+
+// hostile_test.go owns the proof that hostile peers cost little and hinder no
+// one. Rule: whatever they do, honest requests are served meanwhile, and what
+// they may take is bounded by the server's limits.
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// perConnection bounds what a connection may cost that has sent little, both
+// ends of it and their stacks: this test is the peer too.
+const perConnection = 8 << 10
+
+// Where a socket can't be waited for without a buffer, that is held too.
+const perPortableConnection = perConnection + scratchSize
+
+// silentPeers are what 2000 connections may do to hold as much as they can.
+var silentPeers = []string{
+	"",                  // nothing
+	"7",                 // hardly anything
+	"70:CONTENT_LENGTH", // a part of a header
+	strconv.Itoa(DefaultMaxHeaderBytes) + ":CONTENT_LENGTH\x000\x00", // the promise of a long one
+}
+
+func TestSilentPeersCostLittle(t *testing.T) {
+	const peers = 2000
+	for _, kind := range []string{"unix", "tcp", "tcp portable"} {
+		t.Run(kind, func(t *testing.T) {
+			s := &Server{MaxWorkers: 4}
+			leavesNothing(t, s)
+			l := listen(t, kind)
+			start(t, s, l)
+			ask(t, l.Addr(), get("/"))
+			before := memoryInUse()
+			hold := holdConns(t, l.Addr(), peers)
+			for range 20 { // the accept loop is through with all that came before
+				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+					t.Errorf("an honest request: %+v", r)
+				}
+			}
+			cost := (memoryInUse() - before) / peers
+			t.Logf("%d bytes for each connection, its peer's end included", cost)
+			if cost > map[bool]int64{true: perPortableConnection, false: perConnection}[kind == "tcp portable"] {
+				t.Errorf("a connection costs %d bytes", cost)
+			}
+			for _, c := range hold {
+				c.Close()
+			}
+			s.Shutdown(within(patience))
+			if st := s.Stats(); st.Empty != peers/int64(len(silentPeers)) || st.MostOpen < peers {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// memoryInUse is what heap and stacks take after a collection.
+func memoryInUse() int64 {
+	runtime.GC()
+	runtime.GC() // the pools' second chance
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse + m.StackInuse)
+}
+
+func holdConns(t *testing.T, addr net.Addr, n int) (conns []net.Conn) {
+	t.Helper()
+	for i := range n {
+		c, err := net.Dial(addr.Network(), addr.String())
+		if errors.Is(err, syscall.EMFILE) {
+			t.Skip("too few descriptors")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, silentPeers[i%len(silentPeers)])
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// Silence ends with the timeout, whoever else is served meanwhile.
+func TestSilentPeersAreTimedOut(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{ReadHeaderTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+		leavesNothing(t, s)
+		start(t, s, l)
+		const peers = 24
+		inParallel(peers, func(i int) {
+			input := silentPeers[i%len(silentPeers)]
+			raw, err := askCut(t, l.Addr(), input)
+			if status, _, _ := answered(raw); err != nil || status != map[bool]int{true: 0, false: 408}[input == ""] {
+				t.Errorf("%q is answered with %q, %v", input, raw, err)
+			}
+		})
+		s.Shutdown(within(patience))
+		if st := s.Stats(); st.Refused[408] != peers-peers/4 || st.Empty != peers/4 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A flood of connections that are reset, some of them with a request that is
+// never to be answered, delays the honest, and no more.
+func TestFloodOfResets(t *testing.T) {
+	for _, kind := range faultKinds {
+		t.Run(kind, func(t *testing.T) {
+			l := listen(t, kind)
+			log := &syncBuffer{}
+			s := &Server{MaxWorkers: 4, Logger: slog.New(slog.NewTextHandler(log, nil)), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+				if r.Env.Get("REQUEST_URI") == "/big" {
+					w.Write(make([]byte, 1<<20))
+				}
+			})}
+			leavesNothing(t, s)
+			start(t, s, l)
+			inputs := []string{"", "7", get("/"), get("/big"), post("/big", "x")}
+			var honest sync.WaitGroup
+			honest.Go(func() {
+				for range 50 {
+					if raw := askRaw(t, l.Addr(), get("/")); !strings.HasPrefix(raw, "Status: 200") {
+						t.Errorf("an honest request: %q", raw)
+					}
+				}
+			})
+			inParallel(2000, func(i int) { sendAndReset(t, l.Addr(), inputs[i%len(inputs)]) })
+			honest.Wait()
+			s.Shutdown(within(patience))
+			if st := s.Stats(); st.Accepted != 2050 || st.MostBusy > 4 {
+				t.Errorf("%+v", st)
+			}
+			if strings.Contains(log.String(), "level=ERROR") {
+				t.Errorf("the log says %.1000s", log)
+			}
+		})
+	}
+}
+
+// As many variables as fit are read in linear time: were it quadratic, this
+// test would take minutes, and it fails after seconds.
+func TestAMillionVariables(t *testing.T) {
+	const variables = 1000000
+	block := NewEnv("CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/").block
+	for _, test := range []struct {
+		name, variable string
+		strict         bool
+		status         int
+	}{
+		{"other", "a\x00\x00", false, 200},
+		{"repeated", "a\x00\x00", true, 400},
+		{"fields", "HTTP_A\x00\x00", false, 200},
+		{"lengths", "CONTENT_LENGTH\x000\x00", false, 200},
+	} {
+		l := listen(t, "unix")
+		start(t, &Server{MaxHeaderBytes: -1, Strict: test.strict, Handler: HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			over, _ := FromContext(r.Context())
+			io.WriteString(w, strconv.Itoa(over.Env.Len()+len(over.Env.Environ())))
+		}))}, l)
+		n := variables
+		if len(test.variable) > 8 {
+			n /= 5
+		}
+		r := parseReply(t, ask(t, l.Addr(), string(appendNetstring(nil, block+strings.Repeat(test.variable, n)))))
+		if want, _ := strconv.Atoi(r.body); r.status != test.status || r.status == 200 && want < n+3 {
+			t.Errorf("%s: %d %.100q", test.name, r.status, r.body)
+		}
+	}
+}
+
+// Lengths that no one has bytes for are refused at once, or believed for not a
+// byte of memory.
+func TestHugeLengths(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		got := make(chan int64, 1)
+		start(t, &Server{MaxHeaderBytes: -1, MaxBodyBytes: -1, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			n, _ := io.Copy(io.Discard, r.Body)
+			got <- n
+		})}, l)
+		body := func(length string) string { return encode("x", "CONTENT_LENGTH", length, "SCGI", "1") }
+		before := totalAlloc()
+		for _, test := range []struct {
+			input  string
+			status int
+		}{
+			{"2147483647:CONTENT_LENGTH", 400},
+			{"2147483648:CONTENT_LENGTH", 431},
+			{strings.Repeat("9", 1000) + ":", 431},
+			{body("9223372036854775807"), 200},
+			{body("9223372036854775808"), 400},
+			{body(strings.Repeat("9", 1000)), 400},
+		} {
+			raw := askRaw(t, l.Addr(), test.input)
+			if status, _, _ := answered(raw); status != test.status {
+				t.Errorf("%.60q is answered with %q, want %d", test.input, raw, test.status)
+			}
+		}
+		if n := <-got; n != 1 {
+			t.Errorf("%d bytes of body", n)
+		}
+		if used := totalAlloc() - before; used > 16<<20 {
+			t.Errorf("%d bytes were allocated", used)
+		}
+	})
+}
+
+func totalAlloc() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// Dripping does not renew the time for a header, and a body that drips holds
+// its own worker only.
+func TestDrippingPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 10 * time.Second
+		s := &Server{Handler: howItEnds, MaxWorkers: 2, ReadHeaderTimeout: timeout, ReadTimeout: timeout}
+		dial := pipeServer(t, s)
+		request := post("/", "hello")
+		header := dial()
+		body := dial()
+		var dripping sync.WaitGroup
+		dripping.Go(func() { drip(header, request, time.Second) })
+		dripping.Go(func() {
+			io.WriteString(body, request[:len(request)-5])
+			drip(body, request[len(request)-5:], timeout-1)
+		})
+		for range 20 {
+			time.Sleep(time.Second) // the bubble's
+			if r := parseReply(t, <-exchangeOn(dial(), get("/"))); r.status != 200 {
+				t.Errorf("an honest request: %+v", r)
+			}
+		}
+		if raw, _ := io.ReadAll(header); !strings.HasPrefix(string(raw), "Status: 408") {
+			t.Errorf("a dripping header: %q", raw)
+		}
+		if raw, _ := io.ReadAll(body); !strings.HasSuffix(string(raw), "hello") {
+			t.Errorf("a dripping body: %q", raw)
+		}
+		header.Close()
+		body.Close()
+		dripping.Wait()
+		s.Shutdown(within(patience))
+	})
+}
+
+func drip(c net.Conn, s string, pause time.Duration) {
+	for i := range len(s) {
+		time.Sleep(pause)
+		if _, err := io.WriteString(c, s[i:i+1]); err != nil {
+			return
+		}
+	}
+}
+
+// A peer that takes no byte of a reply frees its worker after WriteTimeout.
+func TestPeersThatDoNotRead(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		const peers = 4
+		ended := make(chan error, peers)
+		s := &Server{MaxWorkers: 2, WriteTimeout: 20 * time.Millisecond, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			if r.Env.Get("REQUEST_URI") == "/big" {
+				_, err := w.Write(make([]byte, 32<<20))
+				ended <- err
+			}
+		})}
+		leavesNothing(t, s)
+		start(t, s, l)
+		for range peers {
+			io.WriteString(dial(t, l.Addr()), get("/big"))
+		}
+		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+			t.Errorf("an honest request: %+v", r)
+		}
+		for range peers {
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("a reply that no one reads ends with %v", err)
+			}
+		}
+		s.Shutdown(within(patience))
+	})
+}

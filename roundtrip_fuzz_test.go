@@ -1,0 +1,89 @@
+package scgi
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Invariants: what Transport sends without an error the Server serves, at the
+// level of net/http, as the same method, URI, host, field and body; and the
+// reply's field and body come back as they were written, or as the reply's rules
+// have cleaned them.
+func FuzzRoundTrip(f *testing.F) {
+	f.Add("GET", "/a%20b?x=1&y", "example.com", "X-Field", "value", "body", 200)
+	f.Add("POST", "//x", "h:1", "Cookie", " a=1; b=2\t", strings.Repeat("b", 70000), 404)
+	f.Add("PUT", "/", "", "Content-Type", "text/plain", "", 204)
+	f.Add("HEAD", "/%zz", "a b", "Proxy", "evil", "x", 302)
+	f.Add("DELETE", "/\xff", "h", "X_Y", "\x00\r\n", "y", 599)
+	type seen struct {
+		method, uri, host, value, body string
+	}
+	got := make(chan seen, 1)
+	field, reply, status := "", "", 0
+	l := &oneConn{conns: make(chan net.Conn)}
+	s := &Server{Logger: slog.New(slog.DiscardHandler), Handler: HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- seen{r.Method, r.RequestURI, r.Host, strings.Join(r.Header[field], ", "), string(body)}
+		w.Header().Set("X-Reply", reply)
+		w.WriteHeader(status)
+		io.WriteString(w, reply)
+	}))}
+	start(f, s, l)
+	t := &Transport{Addr: "pipe:1", DialContext: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		l.conns <- server
+		return client, nil
+	}}
+	f.Fuzz(func(test *testing.T, method, uri, host, name, value, body string, code int) {
+		field, reply, status = textproto.CanonicalMIMEHeaderKey(name), value, 200+max(code, -code)%400
+		u, err := url.ParseRequestURI(uri)
+		if err != nil || u.Host != "" || u.Scheme != "" || u.Opaque != "" || !strings.HasPrefix(uri, "/") {
+			return
+		}
+		req := &http.Request{Method: method, URL: u, Host: host, Header: http.Header{name: {value}}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+		if body == "" {
+			req.Body = http.NoBody
+		}
+		resp, err := t.RoundTrip(req)
+		if err != nil {
+			return // it can't be sent
+		}
+		answer, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusBadRequest && len(got) == 0 {
+			return // net/http would not have taken it
+		}
+		r := <-got
+		if err != nil || resp.StatusCode != status {
+			test.Fatalf("%d, %v", resp.StatusCode, err)
+		}
+		if want := cmp.Or(method, "GET"); r.method != want {
+			test.Errorf("method %q arrives as %q", want, r.method)
+		}
+		if r.uri != u.RequestURI() || r.body != body {
+			test.Errorf("uri %q arrives as %q, body %.50q as %.50q", u.RequestURI(), r.uri, body, r.body)
+		}
+		if host != "" && r.host != host {
+			test.Errorf("host %q arrives as %q", host, r.host)
+		}
+		if r.value != "" && r.value != strings.Trim(value, " \t") {
+			test.Errorf("field %q of %q arrives as %q", value, field, r.value)
+		}
+		want := reply
+		if method == "HEAD" || !bodyAllowed(status) {
+			want = ""
+		}
+		if clean := string(appendFieldValue(nil, reply)); string(answer) != want || resp.Header.Get("X-Reply") != strings.Trim(clean, " \t") {
+			test.Errorf("reply %.50q comes back as %.50q, field %q", reply, answer, resp.Header.Get("X-Reply"))
+		}
+	})
+}
