@@ -1,4 +1,4 @@
-.PHONY: test race fuzz interop lint ci bench bench-quick
+.PHONY: test race fuzz interop lint ci bench bench-quick soak
 
 test:
 	go test ./...
@@ -24,3 +24,6 @@ bench:
 
 bench-quick:
 	cd bench && go run ./cmd/bench -quick
+
+soak:
+	go test -run TestSoak -timeout 0 . -soak $(or $(T),5m)

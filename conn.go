@@ -44,6 +44,12 @@ const (
 // in; nothing that is handed out points into them.
 var scratch = sync.Pool{New: func() any { return new([scratchSize]byte) }}
 
+// small holds the buffers that have to be held while waiting, since a net.Conn
+// can't be waited for without one.
+const smallSize = 2 << 10
+
+var small = sync.Pool{New: func() any { return new([smallSize]byte) }}
+
 type conn struct {
 	srv  *Server
 	rwc  net.Conn // &fd, or what a net.Listener gave
@@ -254,8 +260,8 @@ func (c *conn) receive(use func([]byte)) error {
 	if c.rwc == &c.fd {
 		return c.fd.readReady(use)
 	}
-	buf := scratch.Get().(*[scratchSize]byte)
-	defer scratch.Put(buf)
+	buf := small.Get().(*[smallSize]byte)
+	defer small.Put(buf)
 	n, err := c.rwc.Read(buf[:])
 	use(buf[:n])
 	return err

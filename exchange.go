@@ -72,11 +72,18 @@ func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
 }
 
 // settle is deferred around the handler; returned is false if it panicked or
-// called runtime.Goexit.
+// called runtime.Goexit. What comes after the report is deferred in turn: a
+// panic's value can do anything when it is printed.
 func (x *exchange) settle(returned *bool) {
+	defer x.conclude(returned)
 	if !*returned {
-		x.report(recover())
+		panicked := recover()
+		x.conn.srv.guard(func() { x.report(panicked) })
 	}
+}
+
+// conclude ends the exchange, unless the handler was abandoned.
+func (x *exchange) conclude(returned *bool) {
 	x.stopTimers()
 	if x.state.CompareAndSwap(running, settled) {
 		x.end(*returned)

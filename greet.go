@@ -76,28 +76,29 @@ func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
 // the announced length.
 func (s *Server) awaitHeader(c *conn, got []byte) {
 	s.count.reading.Add(1)
-	defer s.count.reading.Add(-1)
-	if s.setHeaderDeadline(c) != nil {
-		c.close()
-		return
+	x, got, err := s.readHeader(c, got)
+	s.count.reading.Add(-1)
+	switch {
+	case x != nil:
+		_ = c.rwc.SetReadDeadline(time.Time{})
+		s.pool.submit(x)
+	case len(got) == 0:
+		s.dropEmpty(c)
+	default:
+		s.refuse(c, got[0], err)
+	}
+}
+
+func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
+	if err := s.setHeaderDeadline(c); err != nil {
+		return nil, nil, err
 	}
 	for {
-		err := c.receive(func(b []byte) { got = append(got, b...) })
-		if err != nil && len(got) == 0 {
-			s.dropEmpty(c)
-			return
+		if err := c.receive(func(b []byte) { got = append(got, b...) }); err != nil {
+			return nil, got, headerEnd(err)
 		}
-		var x *exchange
-		if err != nil {
-			err = headerEnd(err)
-		} else if x, err = s.begin(c, got); x != nil {
-			_ = c.rwc.SetReadDeadline(time.Time{})
-			s.pool.submit(x)
-			return
-		}
-		if err != nil {
-			s.refuse(c, got[0], err)
-			return
+		if x, err := s.begin(c, got); x != nil || err != nil {
+			return x, got, err
 		}
 	}
 }

@@ -21,6 +21,9 @@ import (
 	"time"
 )
 
+// zeros is what a long reply is made of.
+var zeros = sync.OnceValue(func() []byte { return make([]byte, 32<<20) })
+
 // perConnection bounds what a connection may cost that has sent little, both
 // ends of it and their stacks: this test is the peer too.
 const perConnection = 8 << 10
@@ -123,7 +126,7 @@ func TestFloodOfResets(t *testing.T) {
 			log := &syncBuffer{}
 			s := &Server{MaxWorkers: 4, Logger: slog.New(slog.NewTextHandler(log, nil)), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
 				if r.Env.Get("REQUEST_URI") == "/big" {
-					w.Write(make([]byte, 1<<20))
+					w.Write(zeros()[:1<<20])
 				}
 			})}
 			leavesNothing(t, s)
@@ -137,10 +140,10 @@ func TestFloodOfResets(t *testing.T) {
 					}
 				}
 			})
-			inParallel(2000, func(i int) { sendAndReset(t, l.Addr(), inputs[i%len(inputs)]) })
+			inParallel(1000, func(i int) { sendAndReset(t, l.Addr(), inputs[i%len(inputs)]) })
 			honest.Wait()
 			s.Shutdown(within(patience))
-			if st := s.Stats(); st.Accepted != 2050 || st.MostBusy > 4 {
+			if st := s.Stats(); st.Accepted != 1050 || st.MostBusy > 4 {
 				t.Errorf("%+v", st)
 			}
 			if strings.Contains(log.String(), "level=ERROR") {
@@ -171,7 +174,7 @@ func TestAMillionVariables(t *testing.T) {
 			io.WriteString(w, strconv.Itoa(over.Env.Len()+len(over.Env.Environ())))
 		}))}, l)
 		n := variables
-		if len(test.variable) > 8 {
+		if test.name != "other" {
 			n /= 5
 		}
 		r := parseReply(t, ask(t, l.Addr(), string(appendNetstring(nil, block+strings.Repeat(test.variable, n)))))
@@ -274,7 +277,7 @@ func TestPeersThatDoNotRead(t *testing.T) {
 		ended := make(chan error, peers)
 		s := &Server{MaxWorkers: 2, WriteTimeout: 20 * time.Millisecond, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
 			if r.Env.Get("REQUEST_URI") == "/big" {
-				_, err := w.Write(make([]byte, 32<<20))
+				_, err := w.Write(zeros())
 				ended <- err
 			}
 		})}

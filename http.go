@@ -248,15 +248,15 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 		if len(name) < 5 || name[:5] != "HTTP_" {
 			continue
 		}
-		switch name {
-		case "HTTP_HOST", "HTTP_PROXY", "HTTP_TRANSFER_ENCODING", "HTTP_TRAILER", "HTTP_CONTENT_LENGTH":
+		field, ok := fieldName(name[5:])
+		switch field {
+		case "Host", "Proxy", "Transfer-Encoding", "Trailer", "Content-Length":
 			continue
-		case "HTTP_CONTENT_TYPE":
+		case "Content-Type":
 			if v.contentType != "" {
 				continue
 			}
 		}
-		field, ok := fieldName(name[5:])
 		if value = strings.Trim(value, " \t"); !ok || !isFieldValue(value) {
 			return nil, errHeaderField
 		}
@@ -272,11 +272,13 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 var commonFields = func() map[string]string {
 	fields := make(map[string]string)
 	for _, f := range strings.Fields(`Accept Accept-Encoding Accept-Language Authorization
-		Cache-Control Connection Content-Encoding Content-Type Cookie Dnt Expect If-Match
-		If-Modified-Since If-None-Match If-Range Origin Pragma Priority Range Referer
+		Cache-Control Connection Content-Encoding Content-Length Content-Type Cookie Dnt Expect
+		Host If-Match
+		If-Modified-Since If-None-Match If-Range Origin Pragma Priority Proxy Range Referer
 		Sec-Ch-Ua Sec-Ch-Ua-Mobile Sec-Ch-Ua-Platform Sec-Fetch-Dest Sec-Fetch-Mode
 		Sec-Fetch-Site Sec-Fetch-User Sec-Websocket-Extensions Sec-Websocket-Key
-		Sec-Websocket-Protocol Sec-Websocket-Version Te Upgrade Upgrade-Insecure-Requests
+		Sec-Websocket-Protocol Sec-Websocket-Version Te Trailer Transfer-Encoding Upgrade
+		Upgrade-Insecure-Requests
 		User-Agent X-Csrf-Token X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto
 		X-Real-Ip X-Request-Id X-Requested-With`) {
 		fields[strings.ToUpper(strings.ReplaceAll(f, "-", "_"))] = f

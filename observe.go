@@ -44,10 +44,11 @@ func (x *exchange) watchTime() {
 	})
 }
 
-// guard calls a function of the user's that is not a handler.
+// guard calls what runs code of the user's that is not a handler.
 func (s *Server) guard(hook func()) {
 	defer func() {
 		if v := recover(); v != nil {
+			defer func() { _ = recover() }() // of the Logger itself
 			s.logger().Error("scgi: panic in a hook", "panic", v, "stack", string(debug.Stack()))
 		}
 	}()

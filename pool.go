@@ -190,8 +190,10 @@ func (p *pool[J]) retire() {
 // dismiss ends the n workers that have been idle longest.
 func (p *pool[J]) dismiss(n int) {
 	for _, w := range p.idle[:n] {
+		w.detached = true
 		close(w.jobs)
 	}
+	p.workers -= n
 	p.idle = slices.Delete(p.idle, 0, n)
 }
 

@@ -163,7 +163,7 @@ func (e Env) Environ() []string {
 	for name, value := range e.All() {
 		i, repeated := at[name]
 		switch {
-		case name == "HTTP_PROXY" || strings.Contains(name, "="):
+		case strings.EqualFold(name, "HTTP_PROXY") || strings.Contains(name, "="):
 		case !repeated:
 			at[name] = len(environ)
 			environ = append(environ, name+"="+value)
@@ -249,7 +249,7 @@ func parseHeader(block string, strict bool) (header, error) {
 				return h, errLengthNotFirst
 			case h.length < 0:
 				h.length = n
-			case value != "" && n != h.length:
+			case value != "" && (!ok || n != h.length):
 				return h, errLengthTwice
 			}
 		case "SCGI":

@@ -277,7 +277,7 @@ func (w *response) takeOver() bool {
 func (w *response) replyError(status int, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status, w.wrote, w.sent = status, int64(len(text)+1), true
+	w.status, w.wrote, w.sent, w.raw = status, int64(len(text)+1), true, false
 	w.err = w.x.conn.write([]byte(errorReply(status, text)), nil)
 }
 

@@ -12,10 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -215,102 +213,7 @@ func TestPanics(t *testing.T) {
 	})
 }
 
-func TestMaxWorkers(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		const max, requests = 3, 50
-		var now, high atomic.Int64
-		start(t, &Server{MaxWorkers: max, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			raise(&high, now.Add(1))
-			runtime.Gosched()
-			now.Add(-1)
-		})}, l)
-		var wg sync.WaitGroup
-		for range requests {
-			wg.Go(func() { ask(t, l.Addr(), get("/")) })
-		}
-		wg.Wait()
-		if high.Load() > max {
-			t.Errorf("%d handlers ran at once", high.Load())
-		}
-	})
-}
-
 // Connections that have not sent their header hold no worker.
-func TestSilentConnectionsHoldNoWorker(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		leakCheck(t)
-		s := &Server{MaxWorkers: 4}
-		start(t, s, l)
-		var silent []net.Conn
-		for i := range 1000 {
-			c := dial(t, l.Addr())
-			if i%2 == 0 {
-				io.WriteString(c, "70:CONTENT_LENGTH")
-			}
-			silent = append(silent, c)
-		}
-		for range 20 {
-			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
-				t.Errorf("%+v", r)
-			}
-		}
-		for _, c := range silent {
-			c.Close()
-		}
-	})
-}
-
-func TestMaxConns(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{MaxConns: 2}
-		start(t, s, l)
-		var waiting []net.Conn
-		for range 5 {
-			waiting = append(waiting, dial(t, l.Addr()))
-		}
-		for _, c := range waiting { // only now do the first two let go
-			io.WriteString(c, get("/"))
-			if reply, err := io.ReadAll(c); err != nil || len(reply) == 0 {
-				t.Errorf("%q, %v", reply, err)
-			}
-			c.Close()
-		}
-	})
-}
-
-func TestBodyLimit(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		log := start(t, &Server{MaxBodyBytes: 1000, Handler: echo}, l)
-		if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 1000)))); r.status != 200 || len(r.body) != 1000 {
-			t.Errorf("at the limit: %+v", r)
-		}
-		// The refusal arrives although 20 MB are on their way.
-		for range 3 {
-			if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 20e6)))); r.status != 413 {
-				t.Errorf("over the limit: %+v", r)
-			}
-		}
-		if !strings.Contains(log.String(), "413") {
-			t.Errorf("the log says %q", log)
-		}
-	})
-}
-
-func TestHeaderLimit(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		block := func(n int) string {
-			return encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "X", strings.Repeat("y", n-len("CONTENT_LENGTH_0_SCGI_1_X__")))
-		}
-		start(t, &Server{MaxHeaderBytes: 100000}, l)
-		if r := parseReply(t, ask(t, l.Addr(), block(100000))); r.status != 200 {
-			t.Errorf("at the limit: %d", r.status)
-		}
-		if r := parseReply(t, ask(t, l.Addr(), block(100001))); r.status != 431 {
-			t.Errorf("over the limit: %d", r.status)
-		}
-	})
-}
-
 func TestRefusalsSayWhy(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &Server{}
@@ -384,125 +287,6 @@ func TestTemporaryAcceptErrorsAreWaitedOut(t *testing.T) {
 }
 
 // pipeServer serves on in-memory connections, for tests of time.
-func pipeServer(t *testing.T, s *Server) (dial func() net.Conn) {
-	l := &oneConn{conns: make(chan net.Conn)}
-	start(t, s, l)
-	return func() net.Conn {
-		client, server := net.Pipe()
-		l.conns <- server
-		return client
-	}
-}
-
-func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &Server{ReadHeaderTimeout: 10 * time.Second}
-		dial := pipeServer(t, s)
-		silent := dial()
-		began := time.Now()
-		if b, err := io.ReadAll(silent); len(b) != 0 || err != nil || time.Since(began) != 10*time.Second {
-			t.Errorf("a silent connection got %q, %v after %v", b, err, time.Since(began))
-		}
-		if n := s.Stats().Empty; n != 1 {
-			t.Errorf("%d empty connections", n)
-		}
-		dripping := dial()
-		began = time.Now()
-		var peer sync.WaitGroup
-		defer peer.Wait()
-		peer.Go(func() {
-			io.WriteString(dripping, "70:")
-			for range 100 {
-				time.Sleep(time.Second)
-				if _, err := io.WriteString(dripping, "X"); err != nil {
-					return
-				}
-			}
-		})
-		b, _ := io.ReadAll(dripping)
-		dripping.Close()
-		if r := parseReply(t, string(b)); r.status != 408 || time.Since(began) > 10*time.Second+lingerTime {
-			t.Errorf("a dripping one got %d after %v", r.status, time.Since(began))
-		}
-	})
-}
-
-func TestReadAndWriteTimeoutsAreRenewedByProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ended := make(chan error, 1)
-		dial := pipeServer(t, &Server{ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			_, err := io.Copy(io.Discard, r.Body)
-			for i := 0; err == nil && i < 20; i++ {
-				if _, err = io.WriteString(w, "x"); err == nil {
-					err = http.NewResponseController(w).Flush()
-				}
-			}
-			ended <- err
-		})})
-		upload := func(c net.Conn, pause time.Duration) {
-			io.WriteString(c, encode("", "CONTENT_LENGTH", "20", "SCGI", "1"))
-			for range 20 {
-				time.Sleep(pause)
-				if _, err := io.WriteString(c, "x"); err != nil {
-					return
-				}
-			}
-		}
-		download := func(c net.Conn, pause time.Duration) {
-			var one [100]byte
-			for {
-				if _, err := c.Read(one[:]); err != nil {
-					return
-				}
-				time.Sleep(pause)
-			}
-		}
-		for _, test := range []struct {
-			read, write time.Duration
-			timeout     bool
-		}{{9 * time.Second, 9 * time.Second, false}, {11 * time.Second, 0, true}, {0, 11 * time.Second, true}} {
-			c := dial()
-			var peers sync.WaitGroup
-			peers.Go(func() { upload(c, test.read) })
-			peers.Go(func() { download(c, test.write) })
-			if err := <-ended; errors.Is(err, os.ErrDeadlineExceeded) != test.timeout {
-				t.Errorf("%+v: %v", test, err)
-			}
-			c.Close()
-			peers.Wait()
-		}
-	})
-}
-
-func TestHandlersOwnDeadlines(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			rc := http.NewResponseController(w)
-			if err := rc.SetReadDeadline(time.Unix(1, 0)); err != nil {
-				t.Error(err)
-			}
-			early, err := io.ReadAll(r.Body)
-			if err := rc.SetReadDeadline(time.Time{}); err != nil {
-				t.Error(err)
-			}
-			rest, _ := io.ReadAll(r.Body)
-			fmt.Fprint(w, errors.Is(err, os.ErrDeadlineExceeded), len(early)+len(rest))
-			if err := rc.SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
-				t.Error(err)
-			}
-			if err := rc.EnableFullDuplex(); err != nil {
-				t.Error(err)
-			}
-		})}, l)
-		body := strings.Repeat("x", 100000)
-		whole := post("/", body)
-		head := len(whole) - len(body)
-		if r := parseReply(t, ask(t, l.Addr(), whole[:head], whole[head:])); r.body != "true 100000" {
-			t.Errorf("%+v", r)
-		}
-	})
-}
-
 func TestLogsNothingOfPeersThatGo(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		gone, failed := make(chan bool), make(chan bool)

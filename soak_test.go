@@ -32,7 +32,7 @@ func soakHandler(w http.ResponseWriter, r *Request) {
 	case "/goexit":
 		runtime.Goexit()
 	case "/big":
-		w.Write(make([]byte, bigReply))
+		w.Write(zeros()[:bigReply])
 	case "/stream":
 		for range 10 {
 			io.WriteString(w, "0123456789")

@@ -1,0 +1,3 @@
+module example.com/scgi/mutate
+
+go 1.25

@@ -1,0 +1,129 @@
+// Mutate changes the library's parsers in small ways, one at a time, and runs
+// the tests on each: what survives is what no test would notice.
+//
+//	go run . [-every n] [-from i] [file...]
+//
+// Run it in this folder. It is no part of CI: a whole run takes minutes.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// tests are the ones that need no network, and so are quick.
+const tests = "Netstring|Env|ParseHeader|ParseDecimal|Body(Reader|Ends)|Fuzz|Parsers?Agree|Differences|URL|HTTPWould|Protocol|RemoteAddr|HeaderFields|FieldName|CapturesAgree|ReplySyntax|Splitting|Sniffed|Smuggling|Underscore|HTTPoxy$|Forged|WriteHeaderPanics|OneWrite|SpecExample"
+
+var (
+	every   = flag.Int("every", 3, "try only each n-th mutant: all of them take half an hour")
+	from    = flag.Int("from", 0, "the first one to try")
+	timeout = flag.Duration("timeout", 30*time.Second, "what a mutant may take; longer counts as found")
+	workers = flag.Int("workers", 2, "how many to try at once")
+)
+
+func main() {
+	flag.Parse()
+	files := flag.Args()
+	if len(files) == 0 {
+		files = []string{"netstring.go", "request.go", "responsehead.go", "http.go"}
+	}
+	if err := run(files); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(files []string) error {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	var chosen []mutant
+	for _, name := range files {
+		src, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return err
+		}
+		ms, err := mutants(name, string(src))
+		if err != nil {
+			return err
+		}
+		chosen = append(chosen, ms...)
+	}
+	queue := make(chan mutant)
+	go func() {
+		defer close(queue)
+		for i := *from; i < len(chosen); i += *every {
+			queue <- chosen[i]
+		}
+	}()
+	return tryAll(root, queue)
+}
+
+// tryAll prints the mutants that survive, and how many did not.
+func tryAll(root string, queue <-chan mutant) error {
+	tmp, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	count := make(map[string]int)
+	for i := range *workers {
+		all.Go(func() {
+			for m := range queue {
+				fate := try(root, filepath.Join(tmp, fmt.Sprint(i)), m)
+				mu.Lock()
+				count[fate]++
+				if fate == survived {
+					fmt.Printf("%s:%d: %q becomes %q\n", m.file, m.line, m.was, m.with)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println(count)
+	return nil
+}
+
+// What becomes of a mutant.
+const (
+	survived  = "survived"
+	killed    = "killed"
+	stillborn = "not compiled"
+)
+
+// try builds the tests with m in its file's place, and runs them.
+func try(root, base string, m mutant) string {
+	overlay := map[string]map[string]string{"Replace": {filepath.Join(root, m.file): base + ".go"}}
+	text, _ := json.Marshal(overlay)
+	if os.WriteFile(base+".go", []byte(m.text), 0o600) != nil || os.WriteFile(base+".json", text, 0o600) != nil {
+		return "not written"
+	}
+	build := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-N -l", "-ldflags=-s -w", "-overlay", base+".json", "-o", base+".test", ".")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		if strings.Contains(string(out), m.file) {
+			return stillborn
+		}
+		return "not built: " + string(out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
+	defer cancel()
+	test := exec.CommandContext(ctx, base+".test", "-test.run", tests, "-test.failfast", "-test.short")
+	test.Dir = root
+	if test.Run() != nil {
+		return killed
+	}
+	return survived
+}
