@@ -6,6 +6,7 @@ package scgi
 // known, and nothing of a header is taken that a web server would not pass on.
 
 import (
+	"context"
 	"bufio"
 	"cmp"
 	"errors"
@@ -210,6 +211,8 @@ func (b *replyBody) outcome(err error) error {
 	switch {
 	case b.left == 0:
 		return io.EOF
+	case err == io.EOF && b.rt.ctx.Err() != nil: // its doing, perhaps
+		return context.Cause(b.rt.ctx)
 	case err == nil || err == io.EOF && b.left < 0:
 		return err
 	case err == io.EOF:
