@@ -6,9 +6,9 @@ package scgi
 // known, and nothing of a header is taken that a web server would not pass on.
 
 import (
-	"context"
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
