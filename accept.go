@@ -41,10 +41,11 @@ func (a *acceptor) tryAccept(c *conn) error {
 
 // accept waits for a connection and puts it into c.
 func (a *acceptor) accept(c *conn) (err error) {
-	if a.raw != nil {
-		if err := a.raw.accept(c); err != syscall.EAGAIN {
-			return err
-		}
+	if a.raw != nil && a.raw.wait != nil {
+		return a.raw.accept(c)
+	}
+	if err := a.tryAccept(c); err != syscall.EAGAIN {
+		return err
 	}
 	c.rwc, err = a.l.Accept()
 	return err

@@ -93,12 +93,8 @@ func (a *acceptRaw) tryAccept(c *conn) error {
 	return a.take(c)
 }
 
-// accept waits for a connection and puts it into c. It fails with EAGAIN if it
-// can't wait.
+// accept waits for a connection and puts it into c.
 func (a *acceptRaw) accept(c *conn) error {
-	if a.wait == nil {
-		return syscall.EAGAIN
-	}
 	if err := a.wait.Read(a.next); err != nil {
 		if closed := a.raw.Control(func(uintptr) {}); closed != nil {
 			return closed // by its own name

@@ -17,7 +17,7 @@ func (c *fdConn) tryWrite(_, _ []byte) (int, error)          { return 0, syscall
 func (c *fdConn) readReady(func([]byte)) error               { return syscall.EINVAL }
 func (c *fdConn) sendfile(syscall.RawConn, int) (int, error) { return 0, syscall.EINVAL }
 
-type acceptRaw struct{}
+type acceptRaw struct{ wait syscall.RawConn }
 
 func newAcceptRaw(net.Listener) *acceptRaw { return nil }
 

@@ -259,9 +259,11 @@ func (s *Server) Serve(l net.Listener) error {
 			s.awaitRoom()
 		}
 		c := &conn{srv: s, base: base}
-		err := a.tryAccept(c)
-		if err != nil {
-			late = s.greetAgain(late, buf[:])
+		err := error(syscall.EAGAIN)
+		if len(late) > 0 { // they come first if there is a wait
+			if err = a.tryAccept(c); err != nil {
+				late = s.greetAgain(late, buf[:])
+			}
 		}
 		if err == syscall.EAGAIN {
 			err = a.accept(c)
