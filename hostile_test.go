@@ -29,7 +29,7 @@ var zeros = sync.OnceValue(func() []byte { return make([]byte, 32<<20) })
 const perConnection = 8 << 10
 
 // Where a socket can't be waited for without a buffer, that is held too.
-const perPortableConnection = perConnection + scratchSize
+const perPortableConnection = perConnection + smallSize
 
 // silentPeers are what 2000 connections may do to hold as much as they can.
 var silentPeers = []string{
@@ -64,7 +64,9 @@ func TestSilentPeersCostLittle(t *testing.T) {
 				c.Close()
 			}
 			s.Shutdown(within(patience))
-			if st := s.Stats(); st.Empty != peers/int64(len(silentPeers)) || st.MostOpen < peers {
+			// On TCP the kernel keeps those that send nothing for a while.
+			silent := peers / int64(len(silentPeers))
+			if st := s.Stats(); st.Empty != silent || st.MostOpen < peers-silent {
 				t.Errorf("%+v", st)
 			}
 		})
@@ -143,7 +145,8 @@ func TestFloodOfResets(t *testing.T) {
 			inParallel(1000, func(i int) { sendAndReset(t, l.Addr(), inputs[i%len(inputs)]) })
 			honest.Wait()
 			s.Shutdown(within(patience))
-			if st := s.Stats(); st.Accepted != 1050 || st.MostBusy > 4 {
+			// On TCP those that sent nothing may never have come.
+			if st := s.Stats(); st.Accepted > 1050 || st.Accepted < 1050-1000/int64(len(inputs)) || st.MostBusy > 4 {
 				t.Errorf("%+v", st)
 			}
 			if strings.Contains(log.String(), "level=ERROR") {

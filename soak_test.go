@@ -88,7 +88,7 @@ func TestSoak(t *testing.T) {
 	}
 	st := s.Stats()
 	t.Logf("sent %v, counted %+v", sent, st)
-	var all, served, panics int64
+	var all, served, panics, silent int64
 	var classes [6]int64
 	for i, kind := range soakKinds {
 		all += sent[i]
@@ -99,8 +99,12 @@ func TestSoak(t *testing.T) {
 		if kind.status == 500 {
 			panics += sent[i]
 		}
+		if kind.request == "" {
+			silent += sent[i]
+		}
 	}
-	if st.Accepted != all || st.Served != served || st.Panics != panics || st.Statuses != classes {
+	// On TCP those that sent nothing may never have come.
+	if st.Accepted > all || st.Accepted < all-silent || st.Served != served || st.Panics != panics || st.Statuses != classes {
 		t.Errorf("sent %d, of them %d to the handler, %d to panic, %v by class; counted %+v", all, served, panics, classes, st)
 	}
 }
