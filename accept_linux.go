@@ -74,8 +74,12 @@ func inherit(fd uintptr) {
 
 // accept4 takes a queued connection. It reports false if there is none.
 func (a *acceptRaw) accept4(listener uintptr) bool {
+	peer := &a.peer
+	if a.unix {
+		peer = nil // it has no name
+	}
 	for {
-		fd, err := sysAccept4(int(listener), &a.peer)
+		fd, err := sysAccept4(int(listener), peer)
 		switch err {
 		case nil:
 			a.fd, a.err = fd, nil

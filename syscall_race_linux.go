@@ -19,10 +19,15 @@ func sysWritev(fd int, head, body []byte) (int, error) {
 	return syscall.Write(fd, slices.Concat(head, body))
 }
 
+// sysAccept4 asks for the peer's address if peer is not nil.
 func sysAccept4(fd int, peer *syscall.RawSockaddrInet6) (int, error) {
-	size := uint32(unsafe.Sizeof(*peer))
+	var size *uint32
+	if peer != nil {
+		size = new(uint32)
+		*size = uint32(unsafe.Sizeof(*peer))
+	}
 	n, _, errno := syscall.Syscall6(syscall.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(peer)),
-		uintptr(unsafe.Pointer(&size)), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
+		uintptr(unsafe.Pointer(size)), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
