@@ -284,3 +284,59 @@ func TestStatsHandler(t *testing.T) {
 		t.Errorf("expvar: %s", text)
 	}
 }
+
+// At four times the load that the workers can carry, those that are served wait
+// no longer than QueueTimeout, and the others are told within it.
+func TestOverloadKeepsLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			workers  = 4
+			work     = 100 * time.Millisecond
+			patience = time.Second // QueueTimeout
+			seconds  = 10
+		)
+		s := &Server{MaxWorkers: workers, QueueTimeout: patience, Logger: slog.New(slog.DiscardHandler),
+			Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { time.Sleep(work) })}
+		dial := pipeServer(t, s)
+		type outcome struct {
+			status int
+			took   time.Duration
+		}
+		const capacity = int(seconds * time.Second / work * workers)
+		outcomes := make(chan outcome, 4*capacity)
+		for range 4 * capacity {
+			c, began := dial(), time.Now()
+			go func() {
+				r := parseReply(t, <-exchangeOn(c, get("/")))
+				outcomes <- outcome{r.status, time.Since(began)}
+			}()
+			time.Sleep(work / workers / 4)
+		}
+		served := 0
+		for range 4 * capacity {
+			o := <-outcomes
+			switch {
+			case o.status == 200 && o.took <= patience+work:
+				served++
+			case o.status == 503 && o.took <= patience:
+			default:
+				t.Errorf("%d after %v", o.status, o.took)
+			}
+		}
+		if served < capacity {
+			t.Errorf("%d were served, the workers can do %d", served, capacity)
+		}
+	})
+}
+
+func BenchmarkAccessLog(b *testing.B) {
+	x, _ := newRecorded(header{})
+	x.reply.Write([]byte("page"))
+	_ = x.reply.finish()
+	s := &Server{AccessLog: slog.New(slog.NewJSONHandler(io.Discard, nil))}
+	x.conn.srv = s
+	b.ReportAllocs()
+	for b.Loop() {
+		x.logAccess(false)
+	}
+}

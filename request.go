@@ -183,11 +183,11 @@ func cutPair(block string) (name, value, rest string) {
 }
 
 // indexNUL is the index of the first NUL byte of s at or after i; there is one.
-// Names and most values are short: looking at eight bytes at a time takes 14 ns
-// a variable of a browser's request, strings.IndexByte alone 20.
+// Names and most values are short: eight bytes at a time, without a call, take
+// 14 ns a variable of a browser's request, strings.IndexByte 20.
 func indexNUL(s string, i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for end := min(i+128, len(s)); i+8 <= end; i += 8 {
+	for ; i+8 <= len(s); i += 8 {
 		b := s[i : i+8]
 		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
 			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
@@ -195,7 +195,10 @@ func indexNUL(s string, i int) int {
 			return i + bits.TrailingZeros64(m)/8
 		}
 	}
-	return i + strings.IndexByte(s[i:], 0)
+	for s[i] != 0 {
+		i++
+	}
+	return i
 }
 
 // A refusal is a request that is not served: the status it is answered with,

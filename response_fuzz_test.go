@@ -22,6 +22,7 @@ func (r *recorder) Read([]byte) (int, error)         { return 0, io.EOF }
 func (r *recorder) Write(p []byte) (int, error)      { return r.Buffer.Write(p) }
 func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 func (r *recorder) Close() error                     { return nil }
+func (r *recorder) RemoteAddr() net.Addr             { return &net.UnixAddr{Net: "unix"} }
 
 var recordedServer = func() *Server {
 	s := &Server{Logger: slog.New(slog.DiscardHandler)}

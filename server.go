@@ -42,8 +42,9 @@ type Server struct {
 	MaxBodyBytes int64
 
 	// ReadHeaderTimeout bounds the time from accepting a connection to its
-	// complete header. A connection holds no worker meanwhile. Zero means
-	// DefaultReadHeaderTimeout.
+	// complete header. A connection holds no worker meanwhile. (On Linux a TCP
+	// connection that sends nothing is accepted only after about a second.) Zero
+	// means DefaultReadHeaderTimeout.
 	ReadHeaderTimeout time.Duration
 
 	// ReadTimeout bounds one wait for bytes of the body, and WriteTimeout one
