@@ -77,7 +77,7 @@ func (c *conn) tryWrite(head, body []byte) (int, error) {
 	return c.fd.tryWrite(head, body)
 }
 
-// Read reads body bytes, waiting at most ReadTimeout for each.
+// Read reads bytes of the body, with ReadTimeout for each wait.
 func (c *conn) Read(p []byte) (int, error) {
 	if !c.ownRead.Load() {
 		if n, err := c.tryRead(p); err != syscall.EAGAIN {
@@ -90,8 +90,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.rwc.Read(p)
 }
 
-// write sends head and body, in one system call if the peer takes it, waiting
-// at most WriteTimeout for each progress.
+// write sends head and body, in one system call if the peer takes it, with
+// WriteTimeout for each wait.
 func (c *conn) write(head, body []byte) error {
 	if !c.ownWrite.Load() {
 		n, err := c.tryWrite(head, body)

@@ -80,10 +80,11 @@ type Server struct {
 	SlowTime time.Duration
 	OnSlow   func(SlowRequest)
 
-	// MaxPanics is how many handlers may panic within a minute; with one more,
-	// OnPanics is called, on a goroutine of its own. If it returns an error, or is nil, the Server closes
-	// and Serve returns that error, or ErrPanics, so that a supervisor can start
-	// a process that is not broken. Zero means no limit.
+	// MaxPanics is how many handlers may panic within a minute. With one more,
+	// OnPanics is called, on a goroutine of its own; if it returns an error, the
+	// Server closes and Serve returns that error, so that a supervisor can start
+	// a process that is not broken. A nil OnPanics returns ErrPanics. Zero means
+	// no limit.
 	MaxPanics int
 	OnPanics  func() error
 
