@@ -229,3 +229,16 @@ func TestHandlersOwnDeadlines(t *testing.T) {
 		}
 	})
 }
+
+// A handler's early reply arrives although its peer is still sending.
+func TestEarlyReplyOfAHandlerArrives(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })}, l)
+		body := strings.Repeat("x", 8<<20)
+		for range 5 {
+			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.status != 413 {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
