@@ -113,13 +113,38 @@ func (w *response) complete(more []byte) []byte {
 
 // sniffed is the Content-Type of a body that begins with its parts.
 func sniffed(body, more []byte) string {
-	if len(body) == 0 {
-		return http.DetectContentType(more)
+	switch {
+	case len(body) == 0:
+		body = more
+	case len(body) < sniffLen && len(more) > 0:
+		body = append(slices.Clone(body), more[:min(sniffLen, len(more))]...)
 	}
-	if len(body) < 512 && len(more) > 0 {
-		body = append(slices.Clone(body), more[:min(512, len(more))]...)
+	if isPlain(body) {
+		return plainText
 	}
 	return http.DetectContentType(body)
+}
+
+const (
+	sniffLen  = 512 // what http.DetectContentType looks at
+	plainText = "text/plain; charset=utf-8"
+)
+
+// isPlain finds most of what http.DetectContentType calls plain text, which is
+// what it looks for last: a fortieth of an exchange. It is printable ASCII, and
+// has nothing of markup nor of the printable signatures.
+func isPlain(b []byte) bool {
+	b = b[:min(len(b), sniffLen)]
+	for _, c := range b {
+		if c == '<' || c >= 0x7f || c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return false
+		}
+	}
+	switch string(b[:min(len(b), 2)]) {
+	case "%P", "%!", "BM", "FO", "GI", "ID", "OT", "RI", "tt", "wO":
+		return false
+	}
+	return len(b) < 36 || string(b[34:36]) != "LP" // a font's, wherever text may be
 }
 
 // isToken reports whether s can be the name of a header field (RFC 9110
