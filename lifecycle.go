@@ -8,18 +8,21 @@ import (
 	"context"
 )
 
-// track adds c to what Shutdown waits for and Close closes.
-func (s *Server) track(c *conn) {
+// track adds c to what Shutdown waits for and Close closes. It reports whether
+// there is room for another.
+func (s *Server) track(c *conn) (room bool) {
 	s.count.accepted.Add(1)
 	s.mu.Lock()
 	c.prev, c.next = &s.conns, s.conns.next
 	c.prev.next, c.next.prev = c, c
 	s.open++
 	s.mostOpen = max(s.mostOpen, s.open)
+	room = s.open < s.limits.conns
 	s.mu.Unlock()
 	if s.killed.Load() {
 		_ = c.rwc.Close()
 	}
+	return room
 }
 
 // untrack is idempotent.
@@ -34,12 +37,6 @@ func (s *Server) untrack(c *conn) {
 	s.open--
 	s.room.Signal()
 	s.checkDrained()
-}
-
-func (s *Server) isFull() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open >= s.limits.conns
 }
 
 // awaitRoom waits until another connection may be open.

@@ -252,12 +252,12 @@ func (s *Server) Serve(l net.Listener) error {
 	base := s.baseContext(l)
 	buf := new([scratchSize]byte)
 	var late []*conn // accepted before their header came
+	room := false
 	for pause := time.Duration(0); ; {
-		full := s.isFull()
-		if full || len(late) == maxLate {
+		if !room || len(late) == maxLate {
 			late = s.greetAgain(late, buf[:])
 		}
-		if full {
+		if !room {
 			s.awaitRoom()
 		}
 		c := &conn{srv: s, base: base}
@@ -273,7 +273,7 @@ func (s *Server) Serve(l net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.track(c)
+			room = s.track(c)
 			if !s.isAllowed(c) {
 				s.turnAway(c)
 			} else if !s.greet(c, buf[:]) {
