@@ -7,5 +7,5 @@ import (
 )
 
 func main() {
-	os.Stdout.WriteString("Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + time.Now().Format(time.ANSIC) + "\n")
+	os.Stdout.WriteString("Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + time.Now().Format(time.RFC3339) + "\n")
 }

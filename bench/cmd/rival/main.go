@@ -17,7 +17,7 @@ import (
 
 const head = "Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
 
-func now() string { return time.Now().Format(time.ANSIC) + "\n" }
+func now() string { return time.Now().Format(time.RFC3339) + "\n" }
 
 func page(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength > 0 {

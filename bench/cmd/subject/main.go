@@ -23,7 +23,7 @@ import (
 const textPlain = "text/plain; charset=utf-8"
 
 // now is short plain text, as a real page is made anew for each request.
-func now() string { return time.Now().Format(time.ANSIC) + "\n" }
+func now() string { return time.Now().Format(time.RFC3339) + "\n" }
 
 func native(w http.ResponseWriter, r *scgi.Request) {
 	drain(r.Body, r.ContentLength)
