@@ -87,7 +87,7 @@ func (v *cgiVars) set(name, value string) {
 	case "REMOTE_PORT":
 		v.remotePort = value
 	case "CONTENT_TYPE":
-		v.contentType = value
+		v.contentType = strings.Trim(value, " \t")
 	case "CONTENT_LENGTH":
 		if v.contentLength == "" {
 			v.contentLength = value
@@ -238,6 +238,9 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 		}
 		values = append(values, value)
 		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if !isFieldValue(v.contentType) {
+		return nil, errHeaderField
 	}
 	if v.contentType != "" {
 		add("Content-Type", v.contentType)

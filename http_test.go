@@ -75,6 +75,7 @@ func TestWhatHTTPWouldNotAccept(t *testing.T) {
 		{errHeaderField, []string{"HTTP_A", "x\r\nSet-Cookie: y"}},
 		{errHeaderField, []string{"HTTP_A", "\x01"}},
 		{errHeaderField, []string{"HTTP_A", "\x7f"}},
+		{errHeaderField, []string{"CONTENT_TYPE", "a/b\r\nX: y"}},
 	} {
 		if req, err := convert(test.vars...); !errors.Is(err, test.err) {
 			t.Errorf("%q: %v, %v", test.vars, req, err)
@@ -132,7 +133,7 @@ func TestRemoteAddrAndTLS(t *testing.T) {
 }
 
 func TestHeaderFields(t *testing.T) {
-	req, err := convert("CONTENT_TYPE", "a/b", "HTTP_CONTENT_TYPE", "a/b", "HTTP_HOST", "h", "HTTP_PROXY", "evil:80",
+	req, err := convert("CONTENT_TYPE", "a/b ", "HTTP_CONTENT_TYPE", "a/b", "HTTP_HOST", "h", "HTTP_PROXY", "evil:80",
 		"HTTP_TRANSFER_ENCODING", "chunked", "HTTP_TRAILER", "X", "HTTP_X_ODD!~", "1", "HTTP_x_lower", "2", "HTTP_USER_AGENT", " \tua ",
 		"HTTP_COOKIE", "a=1", "HTTP_COOKIE", "b=2", "HTTP_X", "", "HTTP__", "1", "HTTP_IF_MODIFIED-SINCE", "then",
 		"HTTP_AUTHORIZATION", "Basic dTpw", "AUTHORIZATION", "no")

@@ -85,6 +85,7 @@ func TestReplySyntax(t *testing.T) {
 		}, "Status: 204 No Content\r\n\r\n"},
 		{"304 has no body", false, func(w http.ResponseWriter, r *Request) {
 			w.Header().Set("Content-Length", "2")
+			w.Header().Set("Content-Type", "text/html")
 			w.WriteHeader(304)
 			if _, err := io.WriteString(w, "hi"); err != http.ErrBodyNotAllowed {
 				panic(err)

@@ -38,6 +38,9 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 			continue // CGI's own, or between the web server and its client
 		case "Content-Type", "Content-Encoding":
 			typed = true
+			if canonical == "Content-Type" && w.status == http.StatusNotModified {
+				continue // as net/http, and RFC 9110 §15.4.5
+			}
 		}
 		if !isToken(name) {
 			if !strings.HasPrefix(name, http.TrailerPrefix) {
