@@ -1,0 +1,274 @@
+package interop_test
+
+// generated_test.go owns the comparison with net/http of requests that nobody
+// thought of. Rule: a difference is foretold, with its reason; a rule that
+// foretells nothing is a failure too.
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"example.com/scgi"
+	"example.com/scgi/interop/internal/webserver"
+)
+
+// The requests that find a use for each rule.
+const (
+	defaultCalls = 1000
+	defaultSeed  = 1
+)
+
+var (
+	generatedCalls = flag.Int("generated", defaultCalls, "requests to generate")
+	generatedSeed  = flag.Uint64("generated.seed", defaultSeed, "the first one's seed; 0 takes any")
+)
+
+// A rule foretells how an answer differs from net/http's.
+type rule struct {
+	kinds []webserver.Kind
+	why   string
+	apply func(e *exchange)
+}
+
+// An exchange is a generated request and its two answers, of which want is
+// changed to what is foretold.
+type exchange struct {
+	call      call
+	kind      webserver.Kind
+	got, want map[string]string
+}
+
+var rules = []rule{
+	// The library's own.
+	{each, "a Location without a status is CGI's redirect (RFC 3875 §6.2.3)", func(e *exchange) {
+		if e.want["Location"] != "" && e.want["status"] == "200" && !strings.Contains(e.call.target, "/s200") {
+			e.want["status"] = "302"
+		}
+	}},
+	{each, "the library finds out no type for a HEAD", func(e *exchange) {
+		if kind := e.want["Content-Type"]; e.call.method == http.MethodHead && (kind == "application/octet-stream" || strings.HasPrefix(kind, "text/plain")) {
+			delete(e.want, "Content-Type")
+		}
+	}},
+	{each, "the library's buffer is larger than net/http's, so more replies have a length, and lighttpd gathers them", func(e *exchange) {
+		if length := e.got["Content-Length"]; e.want["Content-Length"] == "" && length != "" {
+			e.want["Content-Length"] = length // the client has seen that it is right
+		}
+	}},
+
+	// The request's header.
+	{[]webserver.Kind{webserver.Nginx, webserver.Apache}, "names of other than letters, digits and - are dropped", func(e *exchange) {
+		for _, name := range []string{"X.dot", "X!bang"} {
+			e.setField(name)
+		}
+	}},
+	{lighttpd, "any other character of a name becomes _", func(e *exchange) {
+		for was, is := range map[string]string{"X.dot": "X-Dot", "X!bang": "X-Bang"} {
+			if values := withoutEmpty(e.call.values(was)); len(values) > 0 {
+				e.setField(is, strings.Join(values, ", "))
+			}
+			e.setField(was)
+		}
+	}},
+	{apache, "fields that are repeated are joined, as RFC 9110 §5.3 allows", func(e *exchange) { e.eachField(joined) }},
+	{lighttpd, "likewise, but that empty ones are dropped", func(e *exchange) {
+		e.eachField(func(values []string) []string { return joined(withoutEmpty(values)) })
+	}},
+	{lighttpd, "and Cookie as RFC 6265 §5.4 has it", func(e *exchange) {
+		if values := withoutEmpty(e.call.values("Cookie")); len(values) > 1 {
+			e.setField("Cookie", strings.Join(values, "; "))
+		}
+	}},
+	{apache, "Apache drops an empty Content-Type", func(e *exchange) {
+		if e.want["r.Header[Content-Type]"] == `[""]` {
+			e.setField("Content-Type")
+		}
+	}},
+	{spooling, "the first of these counts", func(e *exchange) {
+		name := map[webserver.Kind]string{webserver.Nginx: "Content-Type", webserver.Lighttpd: "If-None-Match"}[e.kind]
+		if values := e.call.values(name); e.kind == webserver.Nginx && len(values) > 1 && values[0] != "" {
+			e.setField(name, values[0])
+		} else if values = withoutEmpty(values); e.kind == webserver.Lighttpd && len(values) > 1 {
+			e.setField(name, values[0])
+		}
+	}},
+	{nginx, "nginx takes these once only", func(e *exchange) {
+		for _, name := range []string{"If-None-Match", "Authorization"} {
+			if len(e.call.values(name)) > 1 {
+				e.refused(http.StatusBadRequest)
+			}
+		}
+	}},
+	{lighttpd, "lighttpd takes this once only", func(e *exchange) {
+		if len(withoutEmpty(e.call.values("Content-Type"))) > 1 {
+			e.refused(http.StatusBadRequest)
+		}
+	}},
+
+	// The request's body.
+	{spooling, "SCGI needs the length: a body in chunks is spooled first", func(e *exchange) {
+		if e.call.chunked && e.isDump() {
+			e.want["r.ContentLength"] = fmt.Sprint(len(e.call.body))
+			e.setField("Content-Length", fmt.Sprint(len(e.call.body)))
+		}
+	}},
+	{apache, "SCGI needs the length, and mod_proxy_scgi does not spool", func(e *exchange) {
+		if e.call.chunked {
+			e.refused(http.StatusLengthRequired)
+		}
+	}},
+	{apache, "Apache sends no HTTP_CONTENT_LENGTH without a body", func(e *exchange) {
+		if e.call.body == "" {
+			e.setField("Content-Length")
+		}
+	}},
+
+	// The response.
+	{apache, "Apache drops the type of what has no body", func(e *exchange) {
+		if e.want["status"] == "204" {
+			delete(e.want, "Content-Type")
+		}
+	}},
+	{apache, "fields of the reply are joined likewise", func(e *exchange) {
+		if links := e.want["Link"]; links != "" {
+			e.want["Link"] = strings.ReplaceAll(links, " | ", ", ")
+		}
+	}},
+	{lighttpd, "lighttpd drops an empty field", func(e *exchange) { delete(e.want, "X-Empty") }},
+	{lighttpd, "lighttpd drops the encoding of what has no body", func(e *exchange) {
+		if e.want["status"] == "304" {
+			delete(e.want, "Content-Encoding")
+		}
+	}},
+	{lighttpd, "lighttpd answers range requests for the app", func(e *exchange) {
+		if e.got["Accept-Ranges"] == "bytes" {
+			e.want["Accept-Ranges"] = "bytes"
+		}
+	}},
+	{apache, "Apache drops Content-Length, and finds it out of a small reply that comes fast", func(e *exchange) {
+		delete(e.got, "Content-Length")
+		delete(e.want, "Content-Length")
+	}},
+}
+
+func (e *exchange) isDump() bool { return e.want["r.Method"] != "" }
+
+// setField sets what the handler is to see of a header field: nothing, without
+// a value.
+func (e *exchange) setField(name string, values ...string) {
+	key := "r.Header[" + name + "]"
+	switch {
+	case !e.isDump():
+	case len(values) == 0:
+		delete(e.want, key)
+	default:
+		e.want[key] = fmt.Sprintf("%q", values)
+	}
+}
+
+// eachField has f change the values of every field that was sent.
+func (e *exchange) eachField(f func([]string) []string) {
+	for _, field := range e.call.fields {
+		name := fieldName(field)
+		if values := e.call.values(name); e.want["r.Header["+name+"]"] != "" {
+			e.setField(name, f(values)...)
+		}
+	}
+}
+
+// refused foretells an answer of the web server's own.
+func (e *exchange) refused(status int) {
+	e.want = map[string]string{"status": fmt.Sprint(status) + ", its own"}
+}
+
+// fieldName is the canonical name of a field.
+func fieldName(field string) string {
+	name, _, _ := strings.Cut(field, ":")
+	return http.CanonicalHeaderKey(name)
+}
+
+// values are those of a header field, by its canonical name.
+func (c call) values(name string) (values []string) {
+	for _, f := range c.fields {
+		if _, value, _ := strings.Cut(f, ": "); fieldName(f) == name {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+func joined(values []string) []string {
+	if len(values) < 2 {
+		return values
+	}
+	return []string{strings.TrimSpace(strings.Join(values, ", "))}
+}
+
+func withoutEmpty(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+}
+
+func TestGeneratedSameAsNetHTTP(t *testing.T) {
+	first := *generatedSeed
+	if first == 0 {
+		first = rand.Uint64()
+	}
+	t.Logf("seeds from %d", first)
+	h := actOr(app())
+	reference := direct(t, h)
+	wants := make(map[uint64]map[string]string)
+	for seed := first; seed < first+uint64(*generatedCalls); seed++ {
+		wants[seed] = fields(generated(seed).do(t, reference))
+	}
+	used := make(map[string]bool)
+	fronts := 0
+	s := site{handler: scgi.HTTPHandler(h)}
+	s.each(t, func(t *testing.T, fr front) {
+		fronts++
+		for seed, want := range wants {
+			e := exchange{call: generated(seed), kind: fr.kind, want: maps.Clone(want)}
+			e.got = fields(e.call.do(t, fr.addr))
+			e.got, e.want = comparable(e.got, e.want)
+			e.foretell(used)
+			for _, field := range e.differing() {
+				t.Errorf("seed %d: %s: got %.300s, want %.300s, of %.500q", seed, field, orDash(e.got, field), orDash(e.want, field), e.call.head())
+			}
+		}
+	})
+	if first != defaultSeed || *generatedCalls != defaultCalls || fronts < 2*len(kinds) {
+		return
+	}
+	for _, r := range rules {
+		if !used[r.why] {
+			t.Errorf("foretells nothing: %s", r.why)
+		}
+	}
+}
+
+// foretell applies the rules, and notes those that change something.
+func (e *exchange) foretell(used map[string]bool) {
+	for _, r := range rules {
+		if slices.Contains(r.kinds, e.kind) {
+			before := maps.Clone(e.want)
+			r.apply(e)
+			used[r.why] = used[r.why] || !maps.Equal(before, e.want)
+		}
+	}
+}
+
+func (e *exchange) differing() (names []string) {
+	all := maps.Clone(e.got)
+	maps.Copy(all, e.want)
+	for name := range all {
+		if orDash(e.got, name) != orDash(e.want, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
