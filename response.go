@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 // headGap is room for what is known of a reply only when it is sent: its
@@ -109,10 +110,13 @@ func (w *response) decideByDefault() {
 	}
 }
 
-func (w *response) Write(p []byte) (int, error)       { return write(w, p) }
-func (w *response) WriteString(p string) (int, error) { return write(w, p) }
+// WriteString is Write without a copy of p: what writes may not change it
+// (io.Writer).
+func (w *response) WriteString(p string) (int, error) {
+	return w.Write(unsafe.Slice(unsafe.StringData(p), len(p)))
+}
 
-func write[T []byte | string](w *response, p T) (int, error) {
+func (w *response) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.admit(int64(len(p))); err != nil {
@@ -125,7 +129,7 @@ func write[T []byte | string](w *response, p T) (int, error) {
 		w.buf = append(w.buf, p...)
 		return len(p), nil
 	}
-	if err := w.send([]byte(p)); err != nil {
+	if err := w.send(p); err != nil {
 		return 0, err
 	}
 	return len(p), nil

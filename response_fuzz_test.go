@@ -16,10 +16,16 @@ import (
 type recorder struct {
 	net.Conn
 	bytes.Buffer
+	discard bool
 }
 
-func (r *recorder) Read([]byte) (int, error)         { return 0, io.EOF }
-func (r *recorder) Write(p []byte) (int, error)      { return r.Buffer.Write(p) }
+func (r *recorder) Read([]byte) (int, error) { return 0, io.EOF }
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.discard {
+		return len(p), nil
+	}
+	return r.Buffer.Write(p)
+}
 func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 func (r *recorder) Close() error                     { return nil }
 func (r *recorder) RemoteAddr() net.Addr             { return &net.UnixAddr{Net: "unix"} }
@@ -104,6 +110,20 @@ func BenchmarkRespond(b *testing.B) {
 		x, rec := newRecorded(header{})
 		x.reply.Write(page)
 		if err := x.reply.finish(); err != nil || rec.Len() == 0 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRespondLong is of a page that does not fit the buffer.
+func BenchmarkRespondLong(b *testing.B) {
+	page := strings.Repeat("page", 1<<18)
+	b.ReportAllocs()
+	for b.Loop() {
+		x, rec := newRecorded(header{})
+		rec.discard = true
+		io.WriteString(&x.reply, page)
+		if err := x.reply.finish(); err != nil {
 			b.Fatal(err)
 		}
 	}
