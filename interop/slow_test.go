@@ -1,0 +1,102 @@
+package interop_test
+
+// slow_test.go owns the attacks of slowhttptest: clients that send their header,
+// send their body or take their answer as slowly as they can. Rule: whoever
+// asks honestly while the attack is at its height is answered, every time.
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/scgi"
+)
+
+// attacks are of 150 connections each. An answer is larger than what the web
+// server and the sockets hold for a client that does not read.
+var attacks = map[string][]string{
+	"slow header": {"-H"},
+	"slow body":   {"-B", "-s", "16384"},
+	"slow read":   {"-X", "-w", "10", "-y", "20", "-z", "8", "-n", "1"},
+}
+
+const (
+	slowClients  = 150
+	honestCalls  = 50
+	slowInterval = 1 // seconds between two pieces
+)
+
+func TestSlowClients(t *testing.T) {
+	program, err := exec.LookPath("slowhttptest")
+	switch message := "slowhttptest is not installed: apt-get install slowhttptest"; {
+	case err == nil:
+	case os.Getenv("SCGI_INTEROP") == "1":
+		t.Fatal(message)
+	default:
+		t.Skip(message)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/attacked", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, pattern(8<<20))
+	})
+	mux.HandleFunc("/honest", echo)
+	s := site{handler: scgi.HTTPHandler(mux)}
+	for name, options := range attacks {
+		for i, kind := range kinds {
+			t.Run(name+"/"+string(kind), func(t *testing.T) {
+				t.Parallel() // an attack takes a third of a processor
+				fr := s.start(t, kind, []string{"tcp", "unix"}[i%2])
+				defer startAttack(t, program, fr, options)()
+				for range honestCalls {
+					call{method: "POST", target: "/honest", body: pattern(1000)}.do(t, fr.addr).ok(t, http.StatusOK)
+				}
+			})
+		}
+	}
+}
+
+// startAttack returns when most of the attack's connections are there.
+func startAttack(t *testing.T, program string, fr front, options []string) (stop func()) {
+	t.Helper()
+	args := append([]string{"-c", strconv.Itoa(slowClients), "-r", strconv.Itoa(slowClients), "-i", strconv.Itoa(slowInterval),
+		"-l", strconv.Itoa(int(3 * patience / time.Second)), "-u", "http://" + fr.addr + "/attacked"}, options...)
+	cmd := exec.Command(program, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	for deadline := time.Now().Add(patience); established(t, fr.addr) < slowClients*2/3; {
+		if time.Now().After(deadline) {
+			stop()
+			t.Fatal("timed out waiting for the attack")
+		}
+	}
+	return stop
+}
+
+// established counts the connections to addr, by Linux's own table of them.
+func established(t *testing.T, addr string) int {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Skip("the attack can't be watched: ", err)
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	remote := fmt.Sprintf("0100007F:%04X 01 ", n) // 127.0.0.1, in the state ESTABLISHED
+	return strings.Count(string(table), remote)
+}
