@@ -215,6 +215,16 @@ type vector struct {
 	short          bool
 }
 
+// goesOn reports whether something follows the request.
+func (v vector) goesOn() bool {
+	start, end, err := cutNetstring([]byte(v.input), DefaultMaxHeaderBytes)
+	if err != nil || end == 0 || end >= len(v.input) {
+		return false
+	}
+	h, err := parseHeader(v.input[start:end], false)
+	return err == nil && int64(len(v.input)-end-1) > h.length
+}
+
 func vectors(t testing.TB) (vs []vector) {
 	text, err := os.ReadFile("testdata/vectors/protocol.txt")
 	if err != nil {
@@ -284,6 +294,9 @@ func checkVector(t *testing.T, addr net.Addr, v vector, strict bool) {
 		expect = v.strict
 	}
 	for way, chunks := range wholeAndPieces(v.input) {
+		if way != "whole" && v.goesOn() {
+			continue // the server may have closed before the rest comes
+		}
 		raw := askHalfClosed(t, addr, chunks)
 		if raw == "" {
 			if expect != "closed" {
