@@ -32,6 +32,7 @@ import (
 //     left out (CVE-2016-5385), as are Transfer-Encoding and Trailer, which
 //     end at the web server. X_Y and X-Y of the client can't be told apart.
 //   - Every other variable, REMOTE_USER for one, is read through [FromContext].
+//   - What ParseMultipartForm has put on disk is removed when h has returned.
 //
 // A request that net/http would not have accepted is answered with 400.
 func HTTPHandler(h http.Handler) Handler { return httpHandler{h} }
@@ -44,7 +45,14 @@ func (h httpHandler) ServeSCGI(w http.ResponseWriter, r *Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	defer removeForm(req)
 	h.ServeHTTP(w, req)
+}
+
+func removeForm(req *http.Request) {
+	if req.MultipartForm != nil {
+		_ = req.MultipartForm.RemoveAll()
+	}
 }
 
 var (

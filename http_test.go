@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -361,4 +362,34 @@ func BenchmarkHTTPRequest(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// As under net/http, and after a panic too.
+func TestFormsLeaveNothingOnDisk(t *testing.T) {
+	for _, uri := range []string{"/", "/panic"} {
+		tempDir(t)
+		l := listen(t, "unix")
+		start(t, &Server{Handler: HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := r.ParseMultipartForm(0); err != nil {
+				t.Error(err)
+			}
+			if files, err := os.ReadDir(os.TempDir()); len(files) == 0 {
+				t.Errorf("nothing is on disk, %v", err)
+			}
+			if r.URL.Path == "/panic" {
+				panic(http.ErrAbortHandler)
+			}
+		}))}, l)
+		r := parseReply(t, ask(t, l.Addr(), formRequest(uri, 1000)))
+		if want := map[string]int{"/": 200, "/panic": 500}[uri]; r.status != want {
+			t.Errorf("%s: %+v", uri, r)
+		}
+	}
+}
+
+// formRequest sends a file of size bytes.
+func formRequest(uri string, size int) string {
+	form := "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n" + strings.Repeat("x", size) + "\r\n--b--\r\n"
+	return encode(form, "CONTENT_LENGTH", strconv.Itoa(len(form)), "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", uri,
+		"SERVER_PROTOCOL", "HTTP/1.1", "HTTP_HOST", "h", "CONTENT_TYPE", "multipart/form-data; boundary=b")
 }
