@@ -171,12 +171,39 @@ func TestReadAheadLosesNothing(t *testing.T) {
 			got <- line
 		})})
 		c := dial()
-		go io.WriteString(c, post("/", "body")+"tunnel\n")
+		go func() {
+			io.WriteString(c, post("/", "body"))
+			io.WriteString(c, "tunnel\n") // by itself, so that it is not read with the header
+		}()
 		if line := <-got; line != "tunnel\n" {
 			t.Errorf("%q", line)
 		}
 		c.Close()
 	})
+}
+
+// Without a system's help the end of a peer is read, unless it may be half of
+// one.
+func TestReadAheadSeesThePeerGo(t *testing.T) {
+	for _, allow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ended := make(chan error)
+			dial := pipeServer(t, &Server{AllowHalfClose: allow, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+				_ = r.Context().Err() // begin to watch
+				io.Copy(io.Discard, r.Body)
+				ended <- nil
+				synctest.Wait()
+				ended <- r.Context().Err()
+			})})
+			c := dial()
+			io.WriteString(c, post("/", "body"))
+			<-ended
+			c.Close()
+			if err := <-ended; (err == context.Canceled) == allow {
+				t.Errorf("AllowHalfClose %t: %v", allow, err)
+			}
+		})
+	}
 }
 
 func TestContextAfterTheRequest(t *testing.T) {
