@@ -43,6 +43,8 @@ func TestURL(t *testing.T) {
 		{[]string{"REQUEST_URI", "/x", "HTTP_HOST", "a@b.com"}, "/x", url.URL{Path: "/x"}, "a@b.com"},
 		{[]string{"REQUEST_URI", "/x", "SERVER_NAME", "s"}, "/x", url.URL{Path: "/x"}, "s"},
 		{[]string{"SCRIPT_NAME", "/app", "PATH_INFO", "/a b?", "QUERY_STRING", "q=1"}, "/app/a%20b%3F?q=1", url.URL{Path: "/app/a b?", RawQuery: "q=1"}, ""},
+		{[]string{"PATH_INFO", "no/slash"}, "/no/slash", url.URL{Path: "/no/slash"}, ""},
+		{[]string{"REQUEST_URI", "/x", "HTTP_HOST", "h", "HTTP_HOST", "h"}, "/x", url.URL{Path: "/x"}, "h"},
 		{nil, "/", url.URL{Path: "/"}, ""},
 	} {
 		req, err := convert(test.vars...)
@@ -70,6 +72,7 @@ func TestWhatHTTPWouldNotAccept(t *testing.T) {
 		{errHost, []string{"HTTP_HOST", "a b"}},
 		{errHost, []string{"HTTP_HOST", "a\r\nX: y"}},
 		{errHost, []string{"HTTP_HOST", "a", "HTTP_HOST", "b"}},
+		{errHost, []string{"HTTP_HOST", "", "HTTP_HOST", "b"}},
 		{errHeaderField, []string{"HTTP_A\nB", "x"}},
 		{errHeaderField, []string{"HTTP_A B", "x"}},
 		{errHeaderField, []string{"HTTP_", "x"}},
@@ -83,7 +86,7 @@ func TestWhatHTTPWouldNotAccept(t *testing.T) {
 		}
 	}
 	l := listen(t, "unix")
-	start(t, &Server{Handler: HTTPHandler(http.NotFoundHandler())}, l)
+	start(t, &Server{Handler: HTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") }))}, l)
 	if r := parseReply(t, ask(t, l.Addr(), get("@evil/x"))); r.status != 400 {
 		t.Errorf("%+v", r)
 	}
@@ -103,9 +106,15 @@ func TestProtocolAndMethod(t *testing.T) {
 	if req.Method != "GET" || req.Body != http.NoBody {
 		t.Errorf("no method, no body: %s", req.Method)
 	}
-	req, _ = newHTTPRequest(&Request{Env: NewEnv("CONTENT_LENGTH", "2"), ContentLength: 2, Body: io.NopCloser(strings.NewReader("hi"))})
-	if req.Method != "POST" || req.ContentLength != 2 {
-		t.Errorf("no method, a body: %s", req.Method)
+	body := io.NopCloser(strings.NewReader("h"))
+	req, _ = newHTTPRequest(&Request{Env: NewEnv("CONTENT_LENGTH", "1", "CONTENT_LENGTH", ""), ContentLength: 1, Body: body})
+	if req.Method != "POST" || req.ContentLength != 1 || req.Body != body || req.Header.Get("Content-Length") != "1" {
+		t.Errorf("no method, a body: %+v", req)
+	}
+	for _, r := range []Request{{Body: body}, {ContentLength: 1}} {
+		if req, err := newHTTPRequest(&r); err != nil || req.Body != http.NoBody {
+			t.Errorf("%+v: %v, %v", r, req, err)
+		}
 	}
 }
 

@@ -9,9 +9,11 @@ import (
 	"go/parser"
 	"go/token"
 	"strconv"
+	"strings"
 )
 
-// A mutant is a file with text[start:end] replaced.
+// A mutant is a file with text[start:end] replaced; a $ stands for what was
+// there.
 type mutant struct {
 	file       string
 	line       int
@@ -38,6 +40,7 @@ func mutants(name, src string) ([]mutant, error) {
 	var all []mutant
 	add := func(from, to token.Pos, with string) {
 		i, j := files.Position(from).Offset, files.Position(to).Offset
+		with = strings.ReplaceAll(with, "$", src[i:j])
 		all = append(all, mutant{name, files.Position(from).Line, i, j, with, src[:i] + with + src[j:], src[i:j]})
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -65,8 +68,8 @@ func mutate(n ast.Node, add func(from, to token.Pos, with string)) {
 			add(n.Pos(), n.X.Pos(), "")
 		}
 	case *ast.IfStmt:
-		add(n.Cond.Pos(), n.Cond.Pos(), "true || ")
-		add(n.Cond.Pos(), n.Cond.Pos(), "false && ")
+		add(n.Cond.Pos(), n.Cond.End(), "true || ($)")
+		add(n.Cond.Pos(), n.Cond.End(), "false && ($)")
 	case *ast.BlockStmt:
 		removeEach(n.List, add)
 	case *ast.CaseClause:
