@@ -26,4 +26,6 @@ bench-quick:
 	cd bench && go run ./cmd/bench -quick
 
 soak:
-	go test -run TestSoak -timeout 0 . -soak $(or $(T),5m)
+	mkdir -p bench/out
+	go test -race -v -run TestSoak -timeout 0 . -soak $(or $(T),5m) -soak.csv bench/out/soak.csv
+	cd bench && go run ./cmd/soakplot out/soak.csv plots/soak.svg

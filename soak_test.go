@@ -20,7 +20,10 @@ import (
 	"time"
 )
 
-var soakTime = flag.Duration("soak", 3*time.Second, "how long TestSoak runs")
+var (
+	soakTime = flag.Duration("soak", 3*time.Second, "how long TestSoak runs")
+	soakFile = flag.String("soak.csv", "", "where TestSoak writes what the process held, 200 times")
+)
 
 const bigReply = 1 << 20
 
@@ -112,6 +115,8 @@ func TestSoak(t *testing.T) {
 // soak sends until the time is over, and returns how often each kind was sent.
 func soak(t *testing.T, addrs []net.Addr) []int64 {
 	sent := make([]atomic.Int64, len(soakKinds))
+	var all atomic.Int64
+	stop := watchSoak(*soakTime/200, all.Load)
 	var peers sync.WaitGroup
 	end := time.Now().Add(*soakTime)
 	for seed := range 16 {
@@ -121,10 +126,20 @@ func soak(t *testing.T, addrs []net.Addr) []int64 {
 				kind := r.IntN(len(soakKinds))
 				soakOnce(t, addrs[r.IntN(len(addrs))], kind)
 				sent[kind].Add(1)
+				all.Add(1)
 			}
 		})
 	}
 	peers.Wait()
+	samples := stop()
+	if *soakTime >= time.Minute { // there has to be time for something to grow
+		checkFlat(t, samples)
+	}
+	if *soakFile != "" {
+		if err := writeSamples(*soakFile, samples); err != nil {
+			t.Error(err)
+		}
+	}
 	counts := make([]int64, len(sent))
 	for i := range sent {
 		counts[i] = sent[i].Load()
