@@ -175,40 +175,6 @@ func ask(client *http.Client, method, url string) (s seen, err error) {
 	return s, json.Unmarshal(text, &s)
 }
 
-// need returns the program called name, or ends the test without it.
-func need(t *testing.T, name, pkg string) (path string) {
-	t.Helper()
-	for _, candidate := range []string{name, "/usr/sbin/" + name} {
-		if path, err := exec.LookPath(candidate); err == nil {
-			return path
-		}
-	}
-	message := name + " is not installed: apt-get install " + pkg
-	if os.Getenv("SCGI_INTEROP") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
-}
-
-// openDir is a new folder with a short path that every user can enter.
-func openDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "scgi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 func readFile(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)

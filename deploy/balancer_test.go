@@ -16,40 +16,42 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"example.com/scgi/internal/webserver"
 )
 
 // hosts are those of the recipes.
 var hosts = []string{"127.0.0.2", "127.0.0.3"}
 
 func TestBalancer(t *testing.T) {
-	for _, w := range webServers {
-		t.Run(w.name, func(t *testing.T) {
+	for kind := range lost {
+		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel() // each waits for its host to be taken back
-			need(t, w.program, w.pkg)
-			testBalancer(t, w)
+			webserver.Need(t, kind)
+			testBalancer(t, kind)
 		})
 	}
 }
 
 // lost is what a client gets whose request was under way on a host that is
 // killed; 0 is an answer from the other.
-var lost = map[string]map[string]statusError{
-	"nginx":    {http.MethodGet: 0, http.MethodPost: http.StatusBadGateway},
-	"lighttpd": {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
-	"apache":   {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
+var lost = map[webserver.Kind]map[string]statusError{
+	webserver.Nginx:    {http.MethodGet: 0, http.MethodPost: http.StatusBadGateway},
+	webserver.Lighttpd: {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
+	webserver.Apache:   {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
 }
 
-func testBalancer(t *testing.T, w webServer) {
+func testBalancer(t *testing.T, kind webserver.Kind) {
 	app := buildApp(t)
-	stanza := strings.Replace(readFile(t, filepath.Join("balancer", w.name+".conf")), "listen 80;", "listen LISTEN;", 1)
+	stanza := strings.Replace(readFile(t, filepath.Join("balancer", string(kind)+".conf")), "listen 80;", "listen LISTEN;", 1)
 	first := startApp(t, exec.Command(app, "-hold", "-scgi", net.JoinHostPort(hosts[0], "0")))
 	second := startApp(t, exec.Command(app, "-scgi", net.JoinHostPort(hosts[1], "0")))
 	stanza = setPort(t, setPort(t, stanza, first.addr), second.addr)
-	l := startLoad(t, w.start(t, stanza))
+	l := startLoad(t, "http://"+webserver.Start(t, kind, webserver.Config{Server: stanza}))
 	l.awaitAnswer(t, first.cmd.Process.Pid)
 	l.awaitAnswer(t, second.cmd.Process.Pid)
 	underWay := make(map[string]<-chan error)
-	for method := range lost[w.name] {
+	for method := range lost[kind] {
 		held := make(chan struct{})
 		underWay[method] = l.hold(method, held)
 		if got, want := first.next(t), "held "+method; got != want {
@@ -63,11 +65,11 @@ func testBalancer(t *testing.T, w webServer) {
 
 	_ = first.end(t, syscall.SIGKILL)
 	for method, answered := range underWay {
-		checkLost(t, method, <-answered, lost[w.name][method])
+		checkLost(t, method, <-answered, lost[kind][method])
 	}
 	l.awaitRounds(2) // after which nothing of before is left
 	gets, posts := l.failures()
-	if w.name == "nginx" && gets > 0 {
+	if kind == webserver.Nginx && gets > 0 {
 		t.Errorf("%d GET were lost with their host", gets)
 	}
 	if gets > l.of(http.MethodGet) || posts > l.of(http.MethodPost) {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"example.com/scgi/internal/webserver"
 )
 
 const behindSocket = `server {
@@ -31,16 +33,15 @@ func TestChroot(t *testing.T) {
 		t.Skip("only root can chroot")
 	}
 	uid, gid := ids(t, "nobody", "www-data")
-	nginx := webServers[0]
-	need(t, nginx.program, nginx.pkg)
-	root := filepath.Join(openDir(t), "jail")
+	webserver.Need(t, webserver.Nginx)
+	root := filepath.Join(webserver.TempDir(t), "jail")
 	// Twice: the second start finds what the first has left.
 	for _, signal := range []os.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		p := startApp(t, exec.Command("chroot/run.sh", root, buildApp(t)))
 		path := filepath.Join(root, "run/app.sock")
 		stanza := strings.ReplaceAll(behindSocket, "SOCKET", path)
 		client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-		got, err := ask(client, http.MethodGet, nginx.start(t, stanza))
+		got, err := ask(client, http.MethodGet, "http://"+webserver.Start(t, webserver.Nginx, webserver.Config{Server: stanza}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/scgi/internal/webserver"
 )
 
 const (
@@ -26,7 +28,7 @@ const (
 
 // systemd reads the units below a root in which the program is where they say.
 func TestUnitsVerify(t *testing.T) {
-	analyze := need(t, "systemd-analyze", "systemd")
+	analyze := webserver.NeedProgram(t, "systemd", "systemd-analyze")
 	root := t.TempDir()
 	units := filepath.Join(root, "etc/systemd/system")
 	for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system"} {
@@ -60,7 +62,7 @@ func TestUnitsVerify(t *testing.T) {
 const exposure = 5
 
 func TestUnitSecurity(t *testing.T) {
-	analyze := need(t, "systemd-analyze", "systemd")
+	analyze := webserver.NeedProgram(t, "systemd", "systemd-analyze")
 	review := func(threshold int) ([]byte, error) {
 		return exec.Command(analyze, "security", "--no-pager", "--offline=yes",
 			fmt.Sprint("--threshold=", threshold), service).CombinedOutput()
@@ -97,7 +99,7 @@ type supervisor struct {
 
 func newSupervisor(t *testing.T) *supervisor {
 	t.Helper()
-	dir := openDir(t)
+	dir := webserver.TempDir(t)
 	s := &supervisor{path: filepath.Join(dir, filepath.Base(value(t, socket, "ListenStream")))}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.path, Net: "unix"})
 	if err != nil {

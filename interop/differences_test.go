@@ -6,7 +6,7 @@ package interop_test
 import (
 	"slices"
 
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 // anyCall is for what a web server does whenever it likes.

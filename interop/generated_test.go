@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 // The requests that find a use for each rule.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 func TestNative(t *testing.T) {

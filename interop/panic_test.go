@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 func TestPanicBeforeTheFirstByte(t *testing.T) {

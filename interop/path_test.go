@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 // A mapping is what an app sees of a path.

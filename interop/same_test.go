@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 // A namedCall has the name that its explanations refer to.

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 // patience bounds whatever a test waits for.

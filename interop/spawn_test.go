@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 func TestStartedByLighttpd(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 )
 
 // streaming is what lighttpd needs to pass a reply on as it comes. nginx needs

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"example.com/scgi/internal/webserver"
 )
 
 // A few are enough to see the parts work; CI and every change have the time for
@@ -157,11 +159,30 @@ func (l *load) hold(t *testing.T, out *bufio.Reader) (answered <-chan string) {
 	return pid
 }
 
+// nginxServer has one SCGI server to ask and asks it once, so that a client sees
+// every failure.
+const nginxServer = `server {
+	listen LISTEN;
+	location / {
+		include scgi_params;
+		scgi_next_upstream off;
+		scgi_pass BACKEND;
+	}
+}`
+
+// startNginx starts nginx before the SCGI server at backend, in its own
+// grammar, and returns its URL. It ends with the test.
+func startNginx(t *testing.T, backend string) (url string) {
+	t.Helper()
+	text := strings.Replace(nginxServer, "BACKEND", backend, 1)
+	return "http://" + webserver.Start(t, webserver.Nginx, webserver.Config{Server: text, AsRoot: true})
+}
+
 // each runs f with an address for scgi.Listen, and the same for nginx.
 func each(t *testing.T, f func(t *testing.T, addr, backend string)) {
-	findNginx(t)
+	webserver.Need(t, webserver.Nginx)
 	t.Run("tcp", func(t *testing.T) {
-		addr := freeAddr(t)
+		addr := webserver.FreeAddr(t)
 		f(t, addr, addr)
 	})
 	t.Run("unix", func(t *testing.T) {

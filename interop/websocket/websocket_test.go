@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"example.com/scgi"
-	"example.com/scgi/interop/internal/webserver"
+	"example.com/scgi/internal/webserver"
 	"github.com/coder/websocket"
 )
 

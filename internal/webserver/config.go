@@ -32,6 +32,14 @@ type Config struct {
 	// Stanza is the file with the stanza to use.
 	Stanza string
 
+	// Server is the text to use where there is no Stanza: for nginx with its
+	// server blocks, in which LISTEN stands for the address to listen on.
+	Server string
+
+	// AsRoot lets a web server that root starts stay root, so that it may
+	// connect to every socket.
+	AsRoot bool
+
 	// Backend is the SCGI server's address; it takes the place of the stanza's.
 	// Nil: the web server starts Program by itself.
 	Backend net.Addr
@@ -87,11 +95,11 @@ http {
 	uwsgi_temp_path {{.Dir}}/uwsgi;
 	scgi_temp_path {{.Dir}}/scgi;
 	client_max_body_size 64m;
-	server {
+	{{if .Server}}{{.Server}}{{else}}server {
 		listen {{.Host}}:{{.Port}};
 		{{.Extra}}
 		{{.Stanza}}
-	}
+	}{{end}}
 }
 `
 
@@ -113,7 +121,7 @@ server.http-parseopts = (
 	"url-path-dotseg-remove" => "enable",
 )
 {{.Extra}}
-{{.Stanza}}
+{{.Stanza}}{{.Server}}
 `
 
 const apacheConfig = `Listen {{.Host}}:{{.Port}}
@@ -134,8 +142,11 @@ LoadModule authz_user_module "{{.Modules}}/mod_authz_user.so"
 LoadModule auth_basic_module "{{.Modules}}/mod_auth_basic.so"
 LoadModule proxy_module "{{.Modules}}/mod_proxy.so"
 LoadModule proxy_scgi_module "{{.Modules}}/mod_proxy_scgi.so"
+LoadModule proxy_balancer_module "{{.Modules}}/mod_proxy_balancer.so"
+LoadModule slotmem_shm_module "{{.Modules}}/mod_slotmem_shm.so"
+LoadModule lbmethod_byrequests_module "{{.Modules}}/mod_lbmethod_byrequests.so"
 {{.Extra}}
-{{.Stanza}}
+{{.Stanza}}{{.Server}}
 `
 
 // apacheModules is where distributions keep them.
@@ -147,13 +158,18 @@ func (k Kind) writeConfig(t testing.TB, dir, addr string, c Config) (path string
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(c.Stanza)
-	if err != nil {
-		t.Fatal(err)
+	values := map[string]string{"Dir": dir, "Host": host, "Port": port, "Extra": c.Extra, "Stanza": ""}
+	values["Server"] = strings.ReplaceAll(c.Server, "LISTEN", addr)
+	if c.Stanza != "" {
+		text, err := os.ReadFile(c.Stanza)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values["Stanza"] = c.apply(string(text), dir)
 	}
-	values := map[string]string{"Dir": dir, "Host": host, "Port": port, "Extra": c.Extra}
-	values["Stanza"] = c.apply(string(text), dir)
-	values["User"], values["Group"] = unprivileged(t)
+	if os.Getuid() == 0 {
+		values["User"], values["Group"] = userOf(t, c.AsRoot)
+	}
 	switch k {
 	case Nginx:
 		copyParams(t, dir)
@@ -210,12 +226,11 @@ func (c Config) apply(stanza, dir string) string {
 	return strings.NewReplacer(stanzaSocket, socket, stanzaProgram, c.Program).Replace(b.String())
 }
 
-// unprivileged is the user and group that a web server started by root runs
-// as; empty for anyone but root.
-func unprivileged(t testing.TB) (name, group string) {
+// userOf is the user and group that a web server started by root runs as.
+func userOf(t testing.TB, asRoot bool) (name, group string) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		return "", ""
+	if asRoot {
+		return "root", "root"
 	}
 	for _, name := range []string{"www-data", "apache", "www", "nobody"} {
 		u, err := user.Lookup(name)

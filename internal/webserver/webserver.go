@@ -37,7 +37,7 @@ func Start(t testing.TB, kind Kind, c Config) (addr string) {
 	dir := TempDir(t)
 	t.Cleanup(func() { showLog(t, dir) })
 	for try := 1; ; try++ {
-		addr = freeAddr(t)
+		addr = FreeAddr(t)
 		conf := kind.writeConfig(t, dir, addr, c)
 		err := start(t, kind, program, dir, conf, addr)
 		if err == nil {
@@ -58,7 +58,14 @@ func Need(t testing.TB, kind Kind) {
 
 func (k Kind) find(t testing.TB) (program string) {
 	t.Helper()
-	for _, name := range setups[k].programs {
+	return NeedProgram(t, setups[k].pkg, setups[k].programs...)
+}
+
+// NeedProgram returns the path of the first of these that is installed. If none
+// is it ends the test, and names Debian's package.
+func NeedProgram(t testing.TB, pkg string, names ...string) (path string) {
+	t.Helper()
+	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
@@ -67,7 +74,7 @@ func (k Kind) find(t testing.TB) (program string) {
 			return path
 		}
 	}
-	message := fmt.Sprintf("%s is not installed: apt-get install %s", k, setups[k].pkg)
+	message := fmt.Sprintf("%s is not installed: apt-get install %s", names[0], pkg)
 	if os.Getenv("SCGI_INTEROP") == "1" {
 		t.Fatal(message)
 	}
@@ -94,8 +101,8 @@ func TempDir(t testing.TB) string {
 	return dir
 }
 
-// freeAddr is an address that nobody listens on right now.
-func freeAddr(t testing.TB) string {
+// FreeAddr is an address that nobody listens on right now.
+func FreeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
