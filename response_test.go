@@ -120,6 +120,10 @@ func TestReplySyntax(t *testing.T) {
 			w.Header().Set("Content-Length", "+2")
 			io.WriteString(w, "hi")
 		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nhi"},
+		{"huge Content-Length", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "99999999999999999999")
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nhi"},
 		{"flush first", false, func(w http.ResponseWriter, r *Request) {
 			w.(http.Flusher).Flush()
 			io.WriteString(w, "hi")
@@ -180,6 +184,17 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 	}, get("/"))
 	if r := parseReply(t, raw); r.status != 200 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What is dropped of a header is told, but for what net/http's handlers may set
+// and CGI has no place for.
+func TestDroppedFieldsAreLogged(t *testing.T) {
+	for name, logged := range map[string]bool{"X B": true, "Content-Length": true, http.TrailerPrefix + "X": false, "Transfer-Encoding": false} {
+		_, log := serveOnce(t, func(w http.ResponseWriter, r *Request) { w.Header()[name] = []string{"x"} }, get("/"))
+		if got := log != ""; got != logged {
+			t.Errorf("%s: %q was logged", name, log)
+		}
 	}
 }
 
