@@ -301,3 +301,31 @@ func TestReplyResetAtEveryByte(t *testing.T) {
 		}
 	}
 }
+
+// A pause within a reply changes nothing, unless it is longer than ReadTimeout.
+func TestReplyPausedAtEveryByte(t *testing.T) {
+	for _, raw := range faultyReplies {
+		synctest.Test(t, func(t *testing.T) {
+			for n := range len(raw) {
+				for _, pause := range []time.Duration{DefaultReadTimeout - time.Second, DefaultReadTimeout + time.Second} {
+					tr := pipeTransport(t, func(c *fakeConn) {
+						c.request()
+						c.send(raw[:n])
+						time.Sleep(pause)
+						io.WriteString(c.Conn, raw[n:]) // nobody may listen any more
+					})
+					req, _ := http.NewRequest("GET", "http://fe.test/", nil)
+					resp, err := tr.RoundTrip(req)
+					if err == nil {
+						_, err = io.ReadAll(resp.Body)
+						resp.Body.Close()
+					}
+					if isLong := pause > DefaultReadTimeout; isLong != errors.Is(err, os.ErrDeadlineExceeded) || !isLong && err != nil {
+						t.Errorf("%v after %q: %v", pause, raw[:n], err)
+					}
+				}
+			}
+			time.Sleep(time.Hour) // until all who pause have ended
+		})
+	}
+}
