@@ -94,6 +94,9 @@ func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
 		return nil, nil, err
 	}
 	for {
+		if len(got) > largeHeader && !s.admitLarge(c) {
+			return nil, got, &refusal{http.StatusServiceUnavailable, errLargeHeaders}
+		}
 		if err := c.receive(func(b []byte) { got = append(got, b...) }); err != nil {
 			return nil, got, headerEnd(err)
 		}
@@ -103,7 +106,29 @@ func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
 	}
 }
 
+// admitLarge waits for a place among the connections with large headers, which
+// c keeps until its end. What it has of ReadHeaderTimeout begins anew.
+func (s *Server) admitLarge(c *conn) bool {
+	if c.large {
+		return true
+	}
+	var expired <-chan time.Time
+	if timeout := s.headerTimeout(); timeout >= 0 {
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		expired = t.C
+	}
+	select {
+	case s.large <- struct{}{}:
+		c.large = true
+		return s.setHeaderDeadline(c) == nil
+	case <-expired:
+		return false
+	}
+}
+
 var (
+	errLargeHeaders  = errors.New("too many large headers at a time")
 	errHeaderTimeout = errors.New("the header was not complete in time")
 	errHeaderCut     = errors.New("the input ended before the header was complete")
 )

@@ -34,7 +34,8 @@ type Server struct {
 	MaxConns int
 
 	// MaxHeaderBytes bounds a request's header block; a longer one is answered
-	// with 431. Zero means DefaultMaxHeaderBytes.
+	// with 431. Of those over 64 KiB no more than 256 are read and served at a
+	// time, so that they can't fill the memory. Zero means DefaultMaxHeaderBytes.
 	MaxHeaderBytes int
 
 	// MaxBodyBytes bounds CONTENT_LENGTH; more is answered with 413. A body is
@@ -127,7 +128,8 @@ type Server struct {
 	pool   pool[*exchange]
 	peers  peerWatch
 	count  counters
-	killed atomic.Bool // Close was called
+	large  chan struct{} // a place for each connection with a large header
+	killed atomic.Bool   // Close was called
 	panics panicStorm
 
 	mu        sync.Mutex
@@ -156,6 +158,15 @@ const shutdownHeaderTimeout = 5 * time.Second
 // do not have to wait for its end.
 const maxLate = 64
 
+// Headers of more than largeHeader bytes, which is twice what a default nginx
+// takes, are read maxLarge at a time, as many as there are workers by default;
+// others wait for their turn. So what peers can make the server hold is not
+// MaxConns times MaxHeaderBytes.
+const (
+	largeHeader = 64 << 10
+	maxLarge    = 256
+)
+
 // Workers that were not needed for this long end.
 const workerIdleTime = 10 * time.Second
 
@@ -181,6 +192,7 @@ func (s *Server) init() {
 			waitTime:   orDefault(s.QueueTimeout, s.RequestTimeout),
 			idleTime:   workerIdleTime,
 		}
+		s.large = make(chan struct{}, maxLarge)
 		s.acceptors = make(map[*acceptor]struct{})
 		s.conns.next, s.conns.prev = &s.conns, &s.conns
 		s.room.L = &s.mu
