@@ -24,6 +24,8 @@ func TestCutNetstring(t *testing.T) {
 		{"0:", 0, 2, 2, nil},
 		{"9:", 9, 2, 11, nil},
 		{"10:", 9, 0, 0, errNetstringLimit},
+		{"99:", 99, 3, 102, nil},
+		{"100:", 99, 0, 0, errNetstringLimit},
 		{"10", 9, 0, 0, errNetstringLimit},
 		{"1:", 0, 0, 0, errNetstringLimit},
 		{"99999999999999999999", math.MaxInt, 0, 0, errNetstringLimit},

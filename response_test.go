@@ -46,6 +46,14 @@ func TestReplySyntax(t *testing.T) {
 			io.WriteString(w, "<!DOCTYPE")
 			io.WriteString(w, " HTML>")
 		}, "Status: 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 15\r\n\r\n<!DOCTYPE HTML>"},
+		{"sniffed from its only byte", false, func(w http.ResponseWriter, r *Request) { w.Write([]byte{0}) },
+			"Status: 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1\r\n\r\n\x00"},
+		{"sniffed from one long write", false, func(w http.ResponseWriter, r *Request) { io.WriteString(w, "GIF89a"+big) },
+			"Status: 200 OK\r\nContent-Type: image/gif\r\n\r\nGIF89a" + big},
+		{"sniffed over a short and a long write", false, func(w http.ResponseWriter, r *Request) {
+			io.WriteString(w, "GIF")
+			io.WriteString(w, "89a"+big)
+		}, "Status: 200 OK\r\nContent-Type: image/gif\r\n\r\nGIF89a" + big},
 		{"own header, sorted", false, func(w http.ResponseWriter, r *Request) {
 			w.Header().Set("X-B", "2")
 			w.Header().Set("X-A", "1")
@@ -184,6 +192,15 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 	}, get("/"))
 	if r := parseReply(t, raw); r.status != 200 {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestIsToken(t *testing.T) {
+	const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for c := range 256 {
+		if s := string([]byte{byte(c)}); isToken(s) != strings.Contains(token, s) {
+			t.Errorf("%q is a token: %t", s, isToken(s))
+		}
 	}
 }
 

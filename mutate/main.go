@@ -119,7 +119,7 @@ func try(root, base string, m mutant) string {
 	build := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-N -l", "-ldflags=-s -w", "-overlay", base+".json", "-o", base+".test", ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		if strings.Contains(string(out), m.file) {
+		if strings.Contains(string(out), filepath.Base(base)+".go:") {
 			return stillborn
 		}
 		return "not built: " + string(out)
