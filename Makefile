@@ -27,5 +27,5 @@ bench-quick:
 
 soak:
 	mkdir -p bench/out
-	go test -race -v -run TestSoak -timeout 0 . -soak $(or $(T),5m) -soak.csv bench/out/soak.csv
+	go test -v -run TestSoak -timeout 0 . -soak $(or $(T),5m) -soak.csv bench/out/soak.csv
 	cd bench && go run ./cmd/soakplot out/soak.csv plots/soak.svg

@@ -71,11 +71,8 @@ func (w *response) WriteHeader(status int) {
 	switch {
 	case w.hijacked || w.finished || w.raw || w.status != 0:
 		w.x.conn.srv.logger().Warn("scgi: superfluous WriteHeader call", "status", status, "uri", w.x.Env.Get("REQUEST_URI"))
-	case status >= 200:
+	case status >= 200 || status == http.StatusSwitchingProtocols:
 		w.decide(status)
-	case status == http.StatusSwitchingProtocols:
-		w.decide(status)
-		_ = w.send(nil)
 	}
 }
 

@@ -17,12 +17,15 @@ type recorder struct {
 	net.Conn
 	bytes.Buffer
 	discard bool
+	fails   error // of each write
+	writes  int
 }
 
 func (r *recorder) Read([]byte) (int, error) { return 0, io.EOF }
 func (r *recorder) Write(p []byte) (int, error) {
-	if r.discard {
-		return len(p), nil
+	r.writes++
+	if r.discard || r.fails != nil {
+		return len(p), r.fails
 	}
 	return r.Buffer.Write(p)
 }

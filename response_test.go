@@ -54,6 +54,10 @@ func TestReplySyntax(t *testing.T) {
 			io.WriteString(w, "GIF")
 			io.WriteString(w, "89a"+big)
 		}, "Status: 200 OK\r\nContent-Type: image/gif\r\n\r\nGIF89a" + big},
+		{"a Location, and 200 all the same", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Location", "/x")
+			w.WriteHeader(200)
+		}, "Status: 200 OK\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"},
 		{"own header, sorted", false, func(w http.ResponseWriter, r *Request) {
 			w.Header().Set("X-B", "2")
 			w.Header().Set("X-A", "1")
