@@ -209,7 +209,6 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.reason.Error() }
-func (r *refusal) Unwrap() error { return r.reason }
 
 // One reason for each rule of SCGI §3 and §4.
 var (

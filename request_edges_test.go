@@ -5,6 +5,7 @@ package scgi
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -70,4 +71,28 @@ func TestWhenRead(t *testing.T) {
 	if told != 2 {
 		t.Error("whoever comes late is not told")
 	}
+}
+
+// A buffer of any size is read into, by whichever system call.
+func TestBodyIntoAnyBuffer(t *testing.T) {
+	body := strings.Repeat("body", 50_000)
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		sizes := make(chan int, 1)
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			buf := make([]byte, <-sizes)
+			for {
+				n, err := r.Body.Read(buf)
+				w.Write(buf[:n])
+				if err != nil {
+					return
+				}
+			}
+		})}, l)
+		for _, size := range []int{1 << 7, 1 << 12, 1 << 20} {
+			sizes <- size
+			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.body != body {
+				t.Errorf("with a buffer of %d: %d bytes", size, len(r.body))
+			}
+		}
+	})
 }
