@@ -98,3 +98,27 @@ func TestLargeHeadersWaitInTime(t *testing.T) {
 		}
 	})
 }
+
+// What peers can make the server hold follows from its limits, not from how
+// many of them send how much.
+func TestLargeHeadersMemory(t *testing.T) {
+	const peers, large, grown = 100, 3, 2 // a slice that grows has up to twice its bytes
+	const bound = grown * (peers*(largeHeader+smallSize+perConnection) + large*DefaultMaxHeaderBytes)
+	request := []byte(encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "X", strings.Repeat("x", DefaultMaxHeaderBytes-100)))
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{Handler: HandlerFunc(func(http.ResponseWriter, *Request) {})}
+		s.init()
+		s.large = make(chan struct{}, large)
+		dial := pipeServer(t, s)
+		before := memoryInUse()
+		for range peers {
+			c := dial()
+			defer c.Close()
+			go c.Write(request[:len(request)-1])
+		}
+		synctest.Wait()
+		if held := memoryInUse() - before; held > bound || len(s.large) != large {
+			t.Errorf("%d peers take %d bytes, want at most %d; %d of them are large", peers, held, bound, len(s.large))
+		}
+	})
+}
