@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -338,7 +339,7 @@ func TestConnectionStaysUsableUnderNetHTTPHelpers(t *testing.T) {
 				http.Error(w, "too long", http.StatusRequestEntityTooLarge)
 			}
 		})
-		mux.Handle("/timeout", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), 1, "late"))
+		mux.Handle("/timeout", http.TimeoutHandler(http.HandlerFunc(untilTooLate), 1, "late"))
 		mux.HandleFunc("/form", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.FormValue("pizza")) })
 		mux.Handle("/files/", http.StripPrefix("/files/", http.FileServer(http.Dir("testdata/vectors"))))
 		start(t, &Server{Handler: HTTPHandler(mux)}, l)
@@ -361,6 +362,14 @@ func TestConnectionStaysUsableUnderNetHTTPHelpers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// untilTooLate returns once the reply is TimeoutHandler's, which else may find
+// that the handler has ended in time.
+func untilTooLate(w http.ResponseWriter, r *http.Request) {
+	for _, err := w.Write(nil); err != http.ErrHandlerTimeout; _, err = w.Write(nil) {
+		runtime.Gosched()
+	}
 }
 
 func BenchmarkHTTPRequest(b *testing.B) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -88,7 +89,10 @@ func app() http.Handler {
 		w.Header().Set("Content-Language", "de, en")
 	})
 	mux.Handle("/timeout", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		<-r.Context().Done()
+		// Not before the reply is TimeoutHandler's: it might find this one in time.
+		for _, err := w.Write(nil); err != http.ErrHandlerTimeout; _, err = w.Write(nil) {
+			runtime.Gosched()
+		}
 	}), 20*time.Millisecond, "too slow"))
 	return dumpOr(mux)
 }
