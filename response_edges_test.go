@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // A page that fits the buffer to the last byte has its length, and one that
@@ -97,4 +100,74 @@ func TestReplyOfProduce(t *testing.T) {
 	if _, wrote, cut := x.reply.summary(); rec.String() != want || wrote != int64(len(want)) || cut {
 		t.Errorf("%q, counted as %d, cut: %t", rec.String(), wrote, cut)
 	}
+}
+
+// A file goes no further than any other body, where there must be none.
+func TestReplyHasNoFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copyFile := func(w http.ResponseWriter) error {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	}
+	for uri, h := range map[string]HandlerFunc{
+		"/head": func(w http.ResponseWriter, r *Request) {
+			if err := copyFile(w); err != nil {
+				t.Errorf("HEAD: %v", err)
+			}
+		},
+		"/204": func(w http.ResponseWriter, r *Request) {
+			w.WriteHeader(204)
+			if err := copyFile(w); err != http.ErrBodyNotAllowed {
+				t.Errorf("204: %v", err)
+			}
+		},
+		"/none of it": func(w http.ResponseWriter, r *Request) {
+			f, _ := os.Open(name)
+			defer f.Close()
+			if n, err := w.(io.ReaderFrom).ReadFrom(io.LimitReader(f, 0)); n != 0 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		},
+	} {
+		method := map[bool]string{true: "HEAD", false: "GET"}[uri == "/head"]
+		raw, _ := serveOnce(t, h, encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", method))
+		if _, body, _ := strings.Cut(raw, "\r\n\r\n"); body != "" {
+			t.Errorf("%s: %d bytes of body", uri, len(body))
+		}
+	}
+}
+
+// What is read before an error is sent, and the error is the handler's.
+func TestReplyFromAReaderThatFails(t *testing.T) {
+	for _, size := range []int64{0, 10, scratchSize / 2, 2 * scratchSize} {
+		x, rec := newRecorded(header{})
+		n, err := x.reply.ReadFrom(io.MultiReader(io.LimitReader(zeroSource{}, size), iotest.ErrReader(errTest)))
+		if n != size || err != errTest {
+			t.Errorf("%d, %v; want %d, %v", n, err, size, errTest)
+		}
+		if err := x.reply.finish(); err != nil {
+			t.Error(err)
+		}
+		if _, body, _ := strings.Cut(rec.String(), "\r\n\r\n"); int64(len(body)) != size {
+			t.Errorf("%d bytes were sent of %d", len(body), size)
+		}
+	}
+}
+
+// A reply that goes out in parts does not end its request.
+func TestReplyKeepsTheContext(t *testing.T) {
+	serveOnce(t, func(w http.ResponseWriter, r *Request) {
+		io.WriteString(w, "part")
+		if err := http.NewResponseController(w).Flush(); err != nil || r.Context().Err() != nil {
+			t.Errorf("%v, %v", err, r.Context().Err())
+		}
+	}, get("/"))
 }
