@@ -162,12 +162,21 @@ func TestReplyFromAReaderThatFails(t *testing.T) {
 	}
 }
 
-// A reply that goes out in parts does not end its request.
+// A reply that goes out in parts, or from a file, does not end its request.
 func TestReplyKeepsTheContext(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	serveOnce(t, func(w http.ResponseWriter, r *Request) {
 		io.WriteString(w, "part")
 		if err := http.NewResponseController(w).Flush(); err != nil || r.Context().Err() != nil {
 			t.Errorf("%v, %v", err, r.Context().Err())
+		}
+		f, _ := os.Open(name)
+		defer f.Close()
+		if _, err := io.Copy(w, f); err != nil || r.Context().Err() != nil {
+			t.Errorf("after a file: %v, %v", err, r.Context().Err())
 		}
 	}, get("/"))
 }
