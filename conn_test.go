@@ -55,6 +55,32 @@ func TestHijackedConn(t *testing.T) {
 	})
 }
 
+// The server adds nothing to a connection that outlives its handler.
+func TestHijackedConnIsLeftAlone(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		hijacked := make(chan net.Conn, 1)
+		s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+			}
+			hijacked <- c
+		})}
+		start(t, s, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/"))
+		server := <-hijacked
+		for s.Stats().Served == 0 {
+			runtime.Gosched()
+		}
+		io.WriteString(server, "tunnel")
+		server.Close()
+		if got, err := io.ReadAll(c); string(got) != "tunnel" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
 // checkClosed checks that everything fails on a closed connection, in the same
 // way.
 func checkClosed(t *testing.T, c net.Conn) {

@@ -180,3 +180,17 @@ func TestReplyKeepsTheContext(t *testing.T) {
 		}
 	}, get("/"))
 }
+
+// Flush counts for nothing, whatever the status.
+func TestReplyFlushes(t *testing.T) {
+	for _, status := range []int{200, 204, 304} {
+		x, _ := newRecorded(header{})
+		x.reply.WriteHeader(status)
+		if err := x.reply.FlushError(); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+		if _, wrote, cut := x.reply.summary(); wrote != 0 || cut {
+			t.Errorf("%d: %d bytes are counted, cut: %t", status, wrote, cut)
+		}
+	}
+}

@@ -21,7 +21,7 @@ import (
 
 // tests are those of the files that are changed, and quick.
 const tests = "Netstring|Env|ParseHeader|ParseDecimal|Body|Fuzz|ParsersAgree$|Differences|URL|HTTPWould|Protocol|RemoteAddr|HeaderFields|" +
-	"FieldName|FromContext|WithContext|PathValues|CapturesAgree|Helpers|Forms|Alone|WhenRead|ReplySyntax|Reply(Fits|After|Allows|Of|HasNo|From|Keeps)|IsToken|Dropped|FailedWrite|FileTo|WriteHeader|OneWrite|ReadFrom|" +
+	"FieldName|FromContext|WithContext|PathValues|CapturesAgree|Helpers|Forms|Alone|WhenRead|ReplySyntax|Reply(Fits|After|Allows|Of|HasNo|From|Keeps|Flushes)|IsToken|Dropped|FailedWrite|FileTo|WriteHeader|OneWrite|ReadFrom|" +
 	"Aborted|FilesAre|Produce|Hijack|LateUse|HTTPoxy|Splitting|Sniff|Underscore|Smuggling|Forged|SpecExample|Allocations|EarlyReply|" +
 	"WriteAfter|Concurrent|Deadlines|AccessLog"
 
