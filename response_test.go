@@ -109,6 +109,8 @@ func TestReplySyntax(t *testing.T) {
 				panic(err)
 			}
 		}, "Status: 200 OK\r\nContent-Length: 2\r\n\r\n"},
+		{"HEAD of one byte", true, func(w http.ResponseWriter, r *Request) { io.WriteString(w, "1") },
+			"Status: 200 OK\r\nContent-Length: 1\r\n\r\n"},
 		{"HEAD, nothing written", true, func(w http.ResponseWriter, r *Request) { w.Header().Set("Content-Length", "7") },
 			"Status: 200 OK\r\nContent-Length: 7\r\n\r\n"},
 		{"HEAD, no length known", true, func(w http.ResponseWriter, r *Request) {}, "Status: 200 OK\r\n\r\n"},
@@ -216,6 +218,10 @@ func TestDroppedFieldsAreLogged(t *testing.T) {
 		if got := log != ""; got != logged {
 			t.Errorf("%s: %q was logged", name, log)
 		}
+	}
+	_, log := serveOnce(t, func(w http.ResponseWriter, r *Request) { w.Header().Set("Content-Length", "1") }, get("/"))
+	if log == "" {
+		t.Error("a reply that is shorter than its Content-Length is not logged")
 	}
 }
 
