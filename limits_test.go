@@ -75,6 +75,9 @@ func TestMaxConns(t *testing.T) {
 			}
 			c.Close()
 		}
+		if most := s.Stats().MostOpen; most > 2 {
+			t.Errorf("%d connections were open at once", most)
+		}
 	})
 }
 

@@ -35,7 +35,9 @@ type Server struct {
 
 	// MaxHeaderBytes bounds a request's header block; a longer one is answered
 	// with 431. Of those over 64 KiB no more than 256 are read and served at a
-	// time, so that they can't fill the memory. Zero means DefaultMaxHeaderBytes.
+	// time, so that they can't fill the memory; others wait for their turn, and
+	// after ReadHeaderTimeout are answered with 503. Zero means
+	// DefaultMaxHeaderBytes.
 	MaxHeaderBytes int
 
 	// MaxBodyBytes bounds CONTENT_LENGTH; more is answered with 413. A body is
@@ -44,7 +46,8 @@ type Server struct {
 
 	// ReadHeaderTimeout bounds the time from accepting a connection to its
 	// complete header. A connection holds no worker meanwhile. (On Linux a TCP
-	// connection that sends nothing is accepted only after about a second.) Zero
+	// connection that sends nothing is accepted only after about a second.) A
+	// header over 64 KiB may have waited that long for its turn before. Zero
 	// means DefaultReadHeaderTimeout.
 	ReadHeaderTimeout time.Duration
 

@@ -234,7 +234,7 @@ func TestGeneratedSameAsNetHTTP(t *testing.T) {
 		for seed, want := range wants {
 			e := exchange{call: generated(seed), kind: fr.kind, want: maps.Clone(want)}
 			e.got = fields(e.call.do(t, fr.addr))
-			e.got, e.want = comparable(e.got, e.want)
+			e.got, e.want = toCompare(e.got, e.want)
 			e.foretell(used)
 			for _, field := range e.differing() {
 				t.Errorf("seed %d: %s: got %.300s, want %.300s, of %.500q", seed, field, orDash(e.got, field), orDash(e.want, field), e.call.head())

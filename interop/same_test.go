@@ -193,7 +193,7 @@ func short(s string) string {
 // without a difference. A field that is missing is "-".
 func compareFields(t *testing.T, kind webserver.Kind, name string, got, want map[string]string) {
 	t.Helper()
-	got, want = comparable(got, want)
+	got, want = toCompare(got, want)
 	names := maps.Clone(got)
 	maps.Copy(names, want)
 	for _, d := range differences {
@@ -215,9 +215,9 @@ func compareFields(t *testing.T, kind webserver.Kind, name string, got, want map
 	}
 }
 
-// comparable is what of two answers is to be compared: of one that is the web
+// toCompare is what of two answers is to be compared: of one that is the web
 // server's own only the status counts.
-func comparable(got, want map[string]string) (_, _ map[string]string) {
+func toCompare(got, want map[string]string) (_, _ map[string]string) {
 	if got["X-From"] == "app" {
 		return got, want
 	}

@@ -30,20 +30,12 @@ var attacks = map[string][]string{
 }
 
 const (
-	slowClients  = 100
-	honestCalls  = 50
-	slowInterval = 1 // seconds between two pieces
+	slowClients = 100
+	honestCalls = 50
 )
 
 func TestSlowClients(t *testing.T) {
-	program, err := exec.LookPath("slowhttptest")
-	switch message := "slowhttptest is not installed: apt-get install slowhttptest"; {
-	case err == nil:
-	case os.Getenv("SCGI_INTEROP") == "1":
-		t.Fatal(message)
-	default:
-		t.Skip(message)
-	}
+	program := webserver.NeedProgram(t, "slowhttptest", "slowhttptest")
 	mux := http.NewServeMux()
 	mux.HandleFunc("/attacked", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -68,7 +60,7 @@ func TestSlowClients(t *testing.T) {
 // startAttack returns when most of the attack's connections are there.
 func startAttack(t *testing.T, program string, fr front, options []string) (stop func()) {
 	t.Helper()
-	args := append([]string{"-c", strconv.Itoa(slowClients), "-r", strconv.Itoa(slowClients), "-i", strconv.Itoa(slowInterval),
+	args := append([]string{"-c", strconv.Itoa(slowClients), "-r", strconv.Itoa(slowClients), "-i", "1", // a second between two pieces
 		"-l", strconv.Itoa(int(3 * patience / time.Second)), "-u", "http://" + fr.addr + "/attacked"}, options...)
 	cmd := exec.Command(program, args...)
 	if err := cmd.Start(); err != nil {

@@ -29,7 +29,7 @@ const tests = "Netstring|Env|ParseHeader|ParseDecimal|Body|Fuzz|ParsersAgree$|Di
 const slow = "LongReply|BodyLimit|EarlyReply"
 
 var (
-	every   = flag.Int("every", 10, "try only each n-th mutant: all take hours")
+	every   = flag.Int("every", 10, "try only each n-th mutant: all take more than an hour")
 	from    = flag.Int("from", 0, "the first one to try")
 	timeout = flag.Duration("timeout", 30*time.Second, "what a mutant may take; longer counts as found")
 	workers = flag.Int("workers", 2, "how many to try at once")
