@@ -1,12 +1,15 @@
 package scgi
 
-// observe.go owns what an operator is told of requests while the server runs.
-// Rule: what is not asked for costs nothing.
+// observe.go owns logs and hooks, which report on running requests. Rule:
+// features that are off add no work to a request, and a hook or a slog.Handler
+// that panics harms nothing else.
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -44,15 +47,38 @@ func (x *exchange) watchTime() {
 	})
 }
 
-// guard calls what runs code of the user's that is not a handler.
+// guard calls hook, which runs the user's code, and logs its panic.
 func (s *Server) guard(hook func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			defer func() { _ = recover() }() // of the Logger itself
 			s.logger().Error("scgi: panic in a hook", "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	hook()
+}
+
+// logger returns Logger, or slog.Default, with a handler whose panics are
+// dropped. The server's goroutines log through it and nothing else.
+func (s *Server) logger() *slog.Logger {
+	l := s.Logger
+	if l == nil {
+		l = slog.Default()
+	}
+	return slog.New(guardedHandler{l.Handler()})
+}
+
+// guardedHandler drops the panics of a slog.Handler: a log line must not end
+// the process, and there is nowhere left to report them.
+type guardedHandler struct{ slog.Handler }
+
+func (h guardedHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	defer func() { _ = recover() }()
+	return h.Handler.Enabled(ctx, level)
+}
+
+func (h guardedHandler) Handle(ctx context.Context, r slog.Record) error {
+	defer func() { _ = recover() }()
+	return h.Handler.Handle(ctx, r)
 }
 
 // goroutineID returns the beginning of the calling goroutine's stack trace, up

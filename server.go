@@ -354,10 +354,3 @@ func (s *Server) sleep(d time.Duration) {
 	case <-s.stopping:
 	}
 }
-
-func (s *Server) logger() *slog.Logger {
-	if s.Logger == nil {
-		return slog.Default()
-	}
-	return s.Logger
-}
