@@ -212,6 +212,19 @@ func TestBaseContextMustNotBeNil(t *testing.T) {
 	(&Server{BaseContext: func(net.Listener) context.Context { return nil }}).Serve(l)
 }
 
+func TestConnContextMustNotBeNil(t *testing.T) {
+	l := listen(t, "unix")
+	s := &Server{ConnContext: func(context.Context, net.Conn) context.Context { return nil }}
+	defer s.Close()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	dial(t, l.Addr())
+	s.Serve(l)
+}
+
 func TestListenAndServe(t *testing.T) {
 	addr := filepath.Join(shortTempDir(t), "s")
 	listening := make(chan bool, 1)

@@ -129,6 +129,28 @@ func TestContextEndsWithAFailedWrite(t *testing.T) {
 	})
 }
 
+func TestConnContext(t *testing.T) {
+	type baseKey struct{}
+	type connKey struct{}
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		peer, ctx, release := asked(t, &Server{
+			BaseContext: func(net.Listener) context.Context {
+				return context.WithValue(context.Background(), baseKey{}, "base")
+			},
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				return context.WithValue(ctx, connKey{}, c.RemoteAddr().Network())
+			},
+		}, l, get("/"))
+		defer release()
+		if got, want := ctx.Value(connKey{}), peer.LocalAddr().Network(); got != want {
+			t.Errorf("the connection's value is %q, want %q", got, want)
+		}
+		if got := ctx.Value(baseKey{}); got != "base" {
+			t.Errorf("the base's value is %v", got)
+		}
+	})
+}
+
 func TestBaseContext(t *testing.T) {
 	type key struct{}
 	l := listen(t, "unix")

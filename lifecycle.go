@@ -108,7 +108,8 @@ func (s *Server) stop() {
 // what waits in the backlogs and what is under way, and then returns nil. If
 // ctx ends first it returns ctx's error; Close then ends the rest. A connection
 // that has not sent its header has 5 seconds left for it. Shutdown does not
-// wait for hijacked connections.
+// wait for hijacked connections; RegisterOnShutdown can tell them, and streams,
+// to end.
 //
 // Serve and ListenAndServe return ErrServerClosed at once when Shutdown is
 // called: a program must wait for Shutdown to return before it exits. A Server
@@ -117,6 +118,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.init()
 	s.mu.Lock()
 	s.stop()
+	for _, f := range s.onShutdown {
+		go f()
+	}
 	for c := s.conns.next; c != &s.conns; c = c.next {
 		if c.x.Load() == nil && s.headerTimeout() == shutdownHeaderTimeout {
 			_ = c.rwc.SetReadDeadline(deadline(shutdownHeaderTimeout))
@@ -129,6 +133,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// RegisterOnShutdown registers a function for Shutdown to call, each time on a
+// goroutine of its own, so that streams and hijacked connections learn that they
+// should end. Shutdown does not wait for f, and Close does not call it.
+func (s *Server) RegisterOnShutdown(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onShutdown = append(s.onShutdown, f)
 }
 
 // Close ends the server at once: listeners and connections are closed, the

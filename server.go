@@ -122,6 +122,13 @@ type Server struct {
 	// context.Background.
 	BaseContext func(l net.Listener) context.Context
 
+	// ConnContext derives the context of the requests on a new connection c
+	// from ctx, which is the base context. It runs in the accept loop, after the
+	// allow lists have admitted the peer, and so must not block. It may read
+	// socket options and addresses but no data, and must not close c. Nil means
+	// ctx itself.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+
 	// Logger gets a line for each panic, refused request and failed accept.
 	// Nil means slog.Default.
 	Logger *slog.Logger
@@ -135,14 +142,15 @@ type Server struct {
 	killed atomic.Bool   // Close was called
 	panics panicStorm
 
-	mu        sync.Mutex
-	acceptors map[*acceptor]struct{}
-	conns     conn          // the ring's head: all that are open
-	open      int           // how many
-	mostOpen  int           // the most they were
-	room      sync.Cond     // open has become less
-	stopping  chan struct{} // closed by Shutdown and Close
-	drained   chan struct{} // closed when stopping and nothing is left
+	mu         sync.Mutex
+	onShutdown []func() // by RegisterOnShutdown
+	acceptors  map[*acceptor]struct{}
+	conns      conn          // the ring's head: all that are open
+	open       int           // how many
+	mostOpen   int           // the most they were
+	room       sync.Cond     // open has become less
+	stopping   chan struct{} // closed by Shutdown and Close
+	drained    chan struct{} // closed when stopping and nothing is left
 }
 
 // limits is the Server's fields with their defaults.
@@ -289,9 +297,7 @@ func (s *Server) Serve(l net.Listener) error {
 		case err == nil:
 			pause = 0
 			room = s.track(c)
-			if !s.isAllowed(c) {
-				s.turnAway(c)
-			} else if !s.greet(c, buf[:]) {
+			if s.admit(c) && !s.greet(c, buf[:]) {
 				late = append(late, c)
 			}
 		case s.isStopping():
@@ -318,6 +324,20 @@ func (s *Server) baseContext(l net.Listener) context.Context {
 	return ctx
 }
 
+// admit closes c if its peer may not connect, and else gives it its context.
+func (s *Server) admit(c *conn) bool {
+	if !s.isAllowed(c) {
+		s.turnAway(c)
+		return false
+	}
+	if s.ConnContext != nil {
+		if c.base = s.ConnContext(c.base, c.rwc); c.base == nil {
+			panic("scgi: ConnContext returned a nil context")
+		}
+	}
+	return true
+}
+
 // serveBacklog serves what was queued before Shutdown.
 func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
 	for !a.isInherited() && !s.killed.Load() {
@@ -326,10 +346,8 @@ func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
 		if a.backlog(c) != nil {
 			return
 		}
-		if s.track(c); s.isAllowed(c) {
+		if s.track(c); s.admit(c) {
 			s.greetAgain([]*conn{c}, buf)
-		} else {
-			s.turnAway(c)
 		}
 	}
 }

@@ -59,6 +59,30 @@ func TestServeReturnsWhenItsListenerIsClosed(t *testing.T) {
 	})
 }
 
+func TestRegisterOnShutdownEndsStreams(t *testing.T) {
+	l := listen(t, "unix")
+	streaming, ending := make(chan bool), make(chan bool)
+	s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		close(streaming)
+		<-ending
+		io.WriteString(w, "bye")
+	})}
+	s.RegisterOnShutdown(func() { close(ending) })
+	served := make(chan error)
+	go func() { served <- s.Serve(l) }()
+	reply := make(chan string)
+	go func() { reply <- ask(t, l.Addr(), get("/")) }()
+	<-streaming
+	if err := s.Shutdown(within(10 * time.Second)); err != nil {
+		t.Error(err)
+		close(ending)
+	}
+	if r := parseReply(t, <-reply); r.body != "bye" {
+		t.Errorf("%+v", r)
+	}
+	<-served
+}
+
 // A request under way is served to its end, and those that wait in the
 // kernel's backlog are served too, not reset.
 func TestShutdownServesWhatWaits(t *testing.T) {
