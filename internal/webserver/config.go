@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"net"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"regexp"
@@ -72,7 +71,13 @@ var setups = map[Kind]setup{
 	Lighttpd: {
 		programs: []string{"lighttpd"}, pkg: "lighttpd", answersAs: "lighttpd",
 		template: template.Must(template.New("lighttpd").Parse(lighttpdConfig)),
-		args:     func(_, conf string) []string { return []string{"-D", "-f", conf} },
+		args: func(_, conf string) []string {
+			args := []string{"-D", "-f", conf}
+			if root() != "" {
+				args = append(args, "-m", root()+"/usr/lib/lighttpd")
+			}
+			return args
+		},
 	},
 	Apache: {
 		programs: []string{"apache2", "httpd"}, pkg: "apache2", answersAs: "Apache",
@@ -250,7 +255,7 @@ var nginxConfPath = regexp.MustCompile(`--conf-path=(\S+)`)
 // copyParams puts the distribution's scgi_params where nginx looks for them.
 func copyParams(t testing.TB, dir string) {
 	t.Helper()
-	about, err := exec.Command(Nginx.find(t), "-V").CombinedOutput()
+	about, err := Nginx.command(t, "-V").CombinedOutput()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +263,7 @@ func copyParams(t testing.TB, dir string) {
 	if m := nginxConfPath.FindSubmatch(about); m != nil {
 		conf = string(m[1])
 	}
-	params, err := os.ReadFile(filepath.Join(filepath.Dir(conf), "scgi_params"))
+	params, err := os.ReadFile(filepath.Join(root(), filepath.Dir(conf), "scgi_params"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +275,7 @@ func copyParams(t testing.TB, dir string) {
 func firstDir(t testing.TB, dirs []string) string {
 	t.Helper()
 	for _, dir := range dirs {
+		dir = root() + dir
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			return dir
 		}

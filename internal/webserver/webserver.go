@@ -4,7 +4,7 @@ package webserver
 
 // webserver.go owns the process: it is started on a free port, waited for, and
 // ended with its test. Rule: a server that is not there skips the test, and
-// fails it where SCGI_INTEROP=1 says that all of them must be.
+// fails it where SCGI_INTEROP=1 says that all of them must be (program.go).
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,13 +34,13 @@ const (
 // it has failed.
 func Start(t testing.TB, kind Kind, c Config) (addr string) {
 	t.Helper()
-	program := kind.find(t)
+	kind.find(t)
 	dir := TempDir(t)
 	t.Cleanup(func() { showLog(t, dir) })
 	for try := 1; ; try++ {
 		addr = FreeAddr(t)
 		conf := kind.writeConfig(t, dir, addr, c)
-		err := start(t, kind, program, dir, conf, addr)
+		err := start(t, kind, dir, conf, addr)
 		if err == nil {
 			return addr
 		}
@@ -48,38 +49,6 @@ func Start(t testing.TB, kind Kind, c Config) (addr string) {
 			t.FailNow()
 		}
 	}
-}
-
-// Need ends the test if the web server is not installed.
-func Need(t testing.TB, kind Kind) {
-	t.Helper()
-	kind.find(t)
-}
-
-func (k Kind) find(t testing.TB) (program string) {
-	t.Helper()
-	return NeedProgram(t, setups[k].pkg, setups[k].programs...)
-}
-
-// NeedProgram returns the path of the first of these that is installed. If none
-// is it ends the test, and names Debian's package.
-func NeedProgram(t testing.TB, pkg string, names ...string) (path string) {
-	t.Helper()
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-		// Not in every user's PATH.
-		if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
-			return path
-		}
-	}
-	message := fmt.Sprintf("%s is not installed: apt-get install %s", names[0], pkg)
-	if os.Getenv("SCGI_INTEROP") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
 }
 
 // TempDir is t.TempDir with a path that is short enough for a unix socket, and
@@ -112,14 +81,14 @@ func FreeAddr(t testing.TB) string {
 	return l.Addr().String()
 }
 
-func start(t testing.TB, kind Kind, program, dir, conf, addr string) error {
+func start(t testing.TB, kind Kind, dir, conf, addr string) error {
 	t.Helper()
 	output, err := os.Create(filepath.Join(dir, "output.log"))
 	if err != nil {
 		return err
 	}
 	defer output.Close() // the process has its own
-	cmd := exec.Command(program, setups[kind].args(dir, conf)...)
+	cmd := kind.command(t, setups[kind].args(dir, conf)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
 	if err := cmd.Start(); err != nil {
 		return err
@@ -129,7 +98,10 @@ func start(t testing.TB, kind Kind, program, dir, conf, addr string) error {
 		_ = cmd.Wait()
 		close(ended)
 	}()
-	if err := awaitReady(kind, addr, ended); err != nil {
+	ready := func() bool {
+		return kind.owns(dir, cmd.Process.Pid) && strings.HasPrefix(serverName(addr), setups[kind].answersAs)
+	}
+	if err := awaitReady(ready, ended); err != nil {
 		stop(t, cmd, ended)
 		return err
 	}
@@ -137,8 +109,15 @@ func start(t testing.TB, kind Kind, program, dir, conf, addr string) error {
 	return nil
 }
 
-// awaitReady polls until kind itself answers at addr.
-func awaitReady(kind Kind, addr string, ended <-chan struct{}) error {
+// owns reports whether the process has written its pid file. Each kind does that
+// after it has bound its port, so another process that answers there, such as
+// another test's, is not mistaken for this one.
+func (k Kind) owns(dir string, pid int) bool {
+	text, _ := os.ReadFile(filepath.Join(dir, string(k)+".pid"))
+	return strings.TrimSpace(string(text)) == strconv.Itoa(pid)
+}
+
+func awaitReady(ready func() bool, ended <-chan struct{}) error {
 	deadline := time.NewTimer(startTime)
 	defer deadline.Stop()
 	poll := time.NewTicker(startPoll)
@@ -150,7 +129,7 @@ func awaitReady(kind Kind, addr string, ended <-chan struct{}) error {
 		case <-deadline.C:
 			return errors.New("it does not answer in time")
 		case <-poll.C:
-			if name := serverName(addr); strings.HasPrefix(name, setups[kind].answersAs) {
+			if ready() {
 				return nil
 			}
 		}
