@@ -15,12 +15,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 // An app for net/http behind a web server.
@@ -92,7 +92,7 @@ func ExampleProduceFunc() {
 	go scgi.Serve(l, scgi.ProduceFunc(greet))
 	defer l.Close()
 
-	client := &http.Client{Transport: &scgi.Transport{Addr: l.Addr().String()}}
+	client := &http.Client{Transport: &gateway.Transport{Addr: l.Addr().String()}}
 	resp, err := client.Post("http://example.org/", "text/plain", strings.NewReader("hello"))
 	if err != nil {
 		log.Fatal(err)
@@ -144,52 +144,6 @@ func ExampleServer() {
 	if !errors.Is(err, scgi.ErrServerClosed) {
 		log.Fatal(err)
 	}
-}
-
-// Asking an SCGI server as a web server does, here over a unix socket.
-func ExampleTransport() {
-	dir, err := os.MkdirTemp("", "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	addr := "unix:" + filepath.Join(dir, "s")
-	l, err := scgi.Listen(addr)
-	if err != nil {
-		log.Fatal(err)
-	}
-	go scgi.Serve(l, nil) // answers with the variables
-	defer l.Close()
-
-	client := &http.Client{Transport: &scgi.Transport{Addr: addr}}
-	resp, err := client.Get("http://example.org/path?query")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	page, err := io.ReadAll(resp.Body)
-	fmt.Println(resp.Status, strings.Contains(string(page), `REQUEST_URI: "/path?query"`), err)
-	// Output: 200 OK true <nil>
-}
-
-// An HTTP front end for development, and for a host without a web server.
-func ExampleGateway() {
-	l, err := scgi.Listen("127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	go scgi.Serve(l, scgi.HTTPHandler(http.NotFoundHandler()))
-	defer l.Close()
-
-	front := httptest.NewServer(scgi.Gateway(l.Addr().String()))
-	defer front.Close()
-	resp, err := http.Get(front.URL + "/nothing")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer resp.Body.Close()
-	fmt.Println(resp.Status)
-	// Output: 404 Not Found
 }
 
 // What the server is doing, for a status page.

@@ -17,6 +17,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"example.com/scgi/internal/wire"
 )
 
 // HTTPHandler makes a [Handler] of h. The http.Request is what net/http's own
@@ -143,7 +145,7 @@ func newHTTPRequest(r *Request) (*http.Request, error) {
 	}
 	req.Proto, req.ProtoMajor, req.ProtoMinor = protocol(v.proto)
 	switch {
-	case !isToken(req.Method):
+	case !wire.IsToken(req.Method):
 		return nil, errMethod
 	case v.hosts > 1 || !isHost(v.host):
 		return nil, errHost
@@ -247,7 +249,7 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 		values = append(values, value)
 		header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	if !isFieldValue(v.contentType) {
+	if !wire.IsFieldValue(v.contentType) {
 		return nil, errHeaderField
 	}
 	if v.contentType != "" {
@@ -259,7 +261,7 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 		if len(name) < 5 || name[:5] != "HTTP_" {
 			continue
 		}
-		field, ok := fieldName(name[5:])
+		field, ok := wire.FieldName(name[5:])
 		switch field {
 		case "Host", "Proxy", "Transfer-Encoding", "Trailer", "Content-Length":
 			continue
@@ -268,7 +270,7 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 				continue
 			}
 		}
-		if value = strings.Trim(value, " \t"); !ok || !isFieldValue(value) {
+		if value = strings.Trim(value, " \t"); !ok || !wire.IsFieldValue(value) {
 			return nil, errHeaderField
 		}
 		add(field, value)
@@ -277,60 +279,6 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 		add("Content-Length", v.contentLength)
 	}
 	return header, nil
-}
-
-// commonFields saves making these names anew for each request.
-var commonFields = func() map[string]string {
-	fields := make(map[string]string)
-	for _, f := range strings.Fields(`Accept Accept-Encoding Accept-Language Authorization
-		Cache-Control Connection Content-Encoding Content-Length Content-Type Cookie Dnt Expect
-		Host If-Match
-		If-Modified-Since If-None-Match If-Range Origin Pragma Priority Proxy Range Referer
-		Sec-Ch-Ua Sec-Ch-Ua-Mobile Sec-Ch-Ua-Platform Sec-Fetch-Dest Sec-Fetch-Mode
-		Sec-Fetch-Site Sec-Fetch-User Sec-Websocket-Extensions Sec-Websocket-Key
-		Sec-Websocket-Protocol Sec-Websocket-Version Te Trailer Transfer-Encoding Upgrade
-		Upgrade-Insecure-Requests
-		User-Agent X-Csrf-Token X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto
-		X-Real-Ip X-Request-Id X-Requested-With`) {
-		fields[strings.ToUpper(strings.ReplaceAll(f, "-", "_"))] = f
-	}
-	return fields
-}()
-
-// fieldName is the canonical name of the field that an HTTP_ variable stands
-// for.
-func fieldName(variable string) (name string, ok bool) {
-	if f, ok := commonFields[variable]; ok {
-		return f, true
-	}
-	if !isToken(variable) {
-		return "", false
-	}
-	b := []byte(variable)
-	upper := true
-	for i, c := range b {
-		switch {
-		case c == '_':
-			b[i] = '-'
-		case upper && 'a' <= c && c <= 'z':
-			b[i] = c - 'a' + 'A'
-		case !upper && 'A' <= c && c <= 'Z':
-			b[i] = c - 'A' + 'a'
-		}
-		upper = b[i] == '-'
-	}
-	return string(b), true
-}
-
-// isFieldValue reports whether a header field can have this value (RFC 9110
-// §5.5).
-func isFieldValue(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // isHost is as strict as net/http.

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"example.com/scgi/internal/leak"
 )
 
 // convert makes an http.Request of the variables, with the two that SCGI
@@ -170,21 +172,6 @@ func TestHeaderFields(t *testing.T) {
 	}
 	if req, _ := convert("HTTP_CONTENT_TYPE", "only/http"); req.Header.Get("Content-Type") != "only/http" {
 		t.Errorf("without CONTENT_TYPE: %v", req.Header)
-	}
-}
-
-func TestFieldNameIsCanonical(t *testing.T) {
-	for variable := range commonFields {
-		name, _ := fieldName(variable)
-		if want := http.CanonicalHeaderKey(strings.ReplaceAll(variable, "_", "-")); name != want {
-			t.Errorf("%s gives %s", variable, name)
-		}
-	}
-	for _, variable := range []string{"X_FOO_BAR", "x-foo_BAR", "A", "_A", "A_", "A__B", "X.DOT", "9A"} {
-		name, ok := fieldName(variable)
-		if want := http.CanonicalHeaderKey(strings.ReplaceAll(variable, "_", "-")); name != want || !ok {
-			t.Errorf("%s gives %s", variable, name)
-		}
 	}
 }
 
@@ -385,7 +372,7 @@ func BenchmarkHTTPRequest(b *testing.B) {
 // As under net/http, and after a panic too.
 func TestFormsLeaveNothingOnDisk(t *testing.T) {
 	for _, uri := range []string{"/", "/panic"} {
-		tempDir(t)
+		leak.TempFiles(t)
 		l := listen(t, "unix")
 		start(t, &Server{Handler: HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := r.ParseMultipartForm(0); err != nil {

@@ -16,10 +16,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"example.com/scgi/internal/wire"
 )
 
 func listenFD(s string) (net.Listener, error) {
-	fd, ok := parseDecimal(s)
+	fd, ok := wire.ParseDecimal(s)
 	if !ok || fd > math.MaxInt32 {
 		return nil, errAddrSyntax
 	}
@@ -146,7 +148,7 @@ func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 	if pid != strconv.Itoa(self) {
 		return nil, fmt.Errorf("%w to this process, %d: LISTEN_PID is %.20q", errNotActivated, self, pid)
 	}
-	n, ok := parseDecimal(fds)
+	n, ok := wire.ParseDecimal(fds)
 	if !ok || n < 1 || n > maxPassed {
 		return nil, fmt.Errorf("%w: LISTEN_FDS is %.20q", errNotActivated, fds)
 	}

@@ -4,10 +4,7 @@ package scgi
 // over the bytes at hand; strict in every digit; a length is checked against
 // the limit before anything is taken on its word. It knows nothing of SCGI.
 
-import (
-	"errors"
-	"strconv"
-)
+import "errors"
 
 var (
 	errNetstringLength = errors.New("netstring: the length is not a plain decimal number before a colon")
@@ -44,12 +41,4 @@ func cutNetstring(b []byte, max int) (start, end int, err error) {
 		}
 	}
 	return 0, 0, nil
-}
-
-// appendNetstring appends s as a netstring to dst.
-func appendNetstring(dst []byte, s string) []byte {
-	dst = strconv.AppendInt(dst, int64(len(s)), 10)
-	dst = append(dst, ':')
-	dst = append(dst, s...)
-	return append(dst, ',')
 }

@@ -2,6 +2,7 @@ package scgi
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -82,4 +83,9 @@ func BenchmarkNetstring(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// appendNetstring appends s as a netstring to dst.
+func appendNetstring(dst []byte, s string) []byte {
+	return fmt.Appendf(dst, "%d:%s,", len(s), s)
 }

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 const readmeTimeout = 2 * time.Minute
@@ -258,16 +259,20 @@ func TestReadmeStanzas(t *testing.T) {
 }
 
 func TestReadmeNames(t *testing.T) {
-	readme, examples := readFile(t, "README.md"), readFile(t, "example_test.go")
+	readme := readFile(t, "README.md")
 	for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readme, -1) {
 		if _, err := os.Stat(link[1]); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, name := range regexp.MustCompile(`\bExample\w*`).FindAllString(readme, -1) {
-		if !strings.Contains(examples, "\nfunc "+name+"() {") {
-			t.Errorf("there is no %s", name)
+	examples := regexp.MustCompile("\\[`(Example\\w*)`\\]\\(([^)]+)\\)").FindAllStringSubmatch(readme, -1)
+	for _, link := range examples {
+		if name, file := link[1], link[2]; !strings.Contains(readFile(t, file), "\nfunc "+name+"() {") {
+			t.Errorf("there is no %s in %s", name, file)
 		}
+	}
+	if n := strings.Count(readme, "`Example"); n == 0 || n != len(examples) {
+		t.Errorf("%d of %d names of examples are links to their file", len(examples), n)
 	}
 	for _, b := range blocks(t, "text") {
 		for _, name := range regexp.MustCompile(`\w+\.go\b`).FindAllString(b.text, -1) {
@@ -373,7 +378,7 @@ func TestReadmeAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	go srv.Serve(l)
-	client := &http.Client{Transport: &scgi.Transport{Addr: l.Addr().String()}, Timeout: readmeTimeout}
+	client := &http.Client{Transport: &gateway.Transport{Addr: l.Addr().String()}, Timeout: readmeTimeout}
 	resp, err := client.Get("http://example.org/")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"math"
 	"math/bits"
 	"net"
 	"net/http"
@@ -19,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"example.com/scgi/internal/wire"
 )
 
 // A Request is what the web server passed on of one HTTP request.
@@ -259,7 +260,7 @@ func parseHeader(block string, strict bool) (header, error) {
 		case "":
 			return h, errHeaderName
 		case "CONTENT_LENGTH":
-			n, ok := parseDecimal(value)
+			n, ok := wire.ParseDecimal(value)
 			switch {
 			case h.length < 0 && !ok:
 				return h, errLengthSyntax
@@ -280,7 +281,7 @@ func parseHeader(block string, strict bool) (header, error) {
 		case "HTTP_TRANSFER_ENCODING":
 			h.isSent = true
 		case "HTTP_CONTENT_LENGTH":
-			if n, _ := parseDecimal(value); n > promised {
+			if n, _ := wire.ParseDecimal(value); n > promised {
 				promised = n
 			}
 		}
@@ -296,27 +297,6 @@ func parseHeader(block string, strict bool) (header, error) {
 		return h, errHeaderDuplicate
 	}
 	return h, nil
-}
-
-// parseDecimal reads a number of digits only. It answers math.MaxInt64, false
-// for digits that do not fit, and -1, false for anything else.
-func parseDecimal(s string) (n int64, ok bool) {
-	if s == "" {
-		return -1, false
-	}
-	for i := 0; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return -1, false
-		}
-	}
-	for i := 0; i < len(s); i++ {
-		digit := int64(s[i] - '0')
-		if n > (math.MaxInt64-digit)/10 {
-			return math.MaxInt64, false
-		}
-		n = n*10 + digit
-	}
-	return n, true
 }
 
 func hasDuplicate(e Env) bool {

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"example.com/scgi/internal/wire"
 )
 
 func TestEnv(t *testing.T) {
@@ -82,19 +83,6 @@ func TestParseHeaderReasons(t *testing.T) {
 	} {
 		if _, err := parseHeader(test.block, test.strict); !errors.Is(err, test.err) || test.err == nil && err != nil {
 			t.Errorf("parseHeader(%q, %t): %v, want %v", test.block, test.strict, err, test.err)
-		}
-	}
-}
-
-func TestParseDecimal(t *testing.T) {
-	for in, want := range map[string]int64{"0": 0, "007": 7, "9223372036854775807": math.MaxInt64, "": -1, "+5": -1, "-1": -1, "1_0": -1, " 1": -1, "٣": -1} {
-		if n, ok := parseDecimal(in); n != want || ok != (want >= 0) {
-			t.Errorf("parseDecimal(%q) = %d, %t", in, n, ok)
-		}
-	}
-	for _, in := range []string{"9223372036854775808", strings.Repeat("9", 30)} {
-		if n, ok := parseDecimal(in); n != math.MaxInt64 || ok {
-			t.Errorf("parseDecimal(%q) = %d, %t", in, n, ok)
 		}
 	}
 }
@@ -182,7 +170,7 @@ func FuzzHeader(f *testing.F) {
 		if !grammatical || e.Get("SCGI") != "1" || h.length < 0 {
 			t.Fatalf("accepted: %q", block)
 		}
-		if n, ok := parseDecimal(e.Get("CONTENT_LENGTH")); !ok || n != h.length {
+		if n, ok := wire.ParseDecimal(e.Get("CONTENT_LENGTH")); !ok || n != h.length {
 			t.Fatalf("CONTENT_LENGTH is %d, Get says %q", h.length, e.Get("CONTENT_LENGTH"))
 		}
 		var again []string

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.com/scgi/internal/wire"
 )
 
 // recorder is a connection that keeps what is written.
@@ -81,7 +83,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		for i, line := range strings.Split(head, "\r\n") {
 			name, value, ok := strings.Cut(line, ": ")
-			if !ok || !isToken(name) || !isFieldValue(value) || (name == "Status") != (i == 0) {
+			if !ok || !wire.IsToken(name) || !wire.IsFieldValue(value) || (name == "Status") != (i == 0) {
 				t.Fatalf("line %q in %q", line, head)
 			}
 			switch http.CanonicalHeaderKey(name) {
@@ -92,7 +94,7 @@ func FuzzResponse(f *testing.F) {
 					t.Fatalf("%q left", line)
 				}
 			case "Content-Length":
-				if n, ok := parseDecimal(value); !ok || !isHead && n != int64(len(got)) && status != http.StatusNotModified {
+				if n, ok := wire.ParseDecimal(value); !ok || !isHead && n != int64(len(got)) && status != http.StatusNotModified {
 					t.Fatalf("%q before %d bytes", line, len(got))
 				}
 			}

@@ -201,15 +201,6 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 	}
 }
 
-func TestIsToken(t *testing.T) {
-	const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	for c := range 256 {
-		if s := string([]byte{byte(c)}); isToken(s) != strings.Contains(token, s) {
-			t.Errorf("%q is a token: %t", s, isToken(s))
-		}
-	}
-}
-
 // What is dropped of a header is told, but for what net/http's handlers may set
 // and CGI has no place for.
 func TestDroppedFieldsAreLogged(t *testing.T) {

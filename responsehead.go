@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"example.com/scgi/internal/wire"
 )
 
 // appendHead appends the status line and header fields, and takes the
@@ -34,15 +36,19 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 			if w.status != http.StatusSwitchingProtocols {
 				continue
 			}
-		case "Status", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Te", "Trailer":
-			continue // CGI's own, or between the web server and its client
+		case "Status":
+			continue // CGI's own
 		case "Content-Type", "Content-Encoding":
 			typed = true
 			if canonical == "Content-Type" && w.status == http.StatusNotModified {
 				continue // as net/http, and RFC 9110 §15.4.5
 			}
+		default:
+			if wire.IsHopByHop(canonical) {
+				continue // the web server's, to its client
+			}
 		}
-		if !isToken(name) {
+		if !wire.IsToken(name) {
 			if !strings.HasPrefix(name, http.TrailerPrefix) {
 				w.x.conn.srv.logger().Warn("scgi: header field dropped, its name is not a token", "name", name)
 			}
@@ -61,7 +67,7 @@ func (w *response) declared(values []string) int64 {
 	if !bodyAllowed(w.status) && w.status != http.StatusNotModified || len(values) == 0 {
 		return -1
 	}
-	n, ok := parseDecimal(values[0])
+	n, ok := wire.ParseDecimal(values[0])
 	if !ok {
 		w.x.conn.srv.logger().Warn("scgi: invalid Content-Length dropped", "value", values[0])
 		return -1
@@ -148,16 +154,4 @@ func isPlain(b []byte) bool {
 		return false
 	}
 	return len(b) < 36 || string(b[34:36]) != "LP" // a font's, wherever text may be
-}
-
-// isToken reports whether s can be the name of a header field (RFC 9110
-// §5.6.2).
-func isToken(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

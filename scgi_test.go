@@ -19,6 +19,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"example.com/scgi/internal/leak"
+	"example.com/scgi/internal/wire"
 )
 
 // patience bounds what should take no time; it is for a broken test, not a
@@ -64,6 +67,27 @@ type hidden struct {
 }
 
 type deadliner interface{ SetDeadline(time.Time) error }
+
+// leakCheck fails t if a goroutine is left at its end.
+func leakCheck(t testing.TB) {
+	t.Helper()
+	leak.Goroutines(t)
+}
+
+// zeroSource is an endless reader.
+type zeroSource struct{}
+
+func (zeroSource) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// readerFunc is a function as an io.Reader.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+var errTest = errors.New("a test's error")
 
 // shortTempDir is a folder whose name leaves room for a socket's.
 func shortTempDir(t testing.TB) string {
@@ -186,7 +210,7 @@ func parseReply(t testing.TB, raw string) reply {
 		if strings.HasPrefix(line, "HTTP/1.1 ") {
 			name, value, ok = "Status", line[9:], true
 		}
-		if !ok || !isToken(name) || (name == "Status") != (i == 0) {
+		if !ok || !wire.IsToken(name) || (name == "Status") != (i == 0) {
 			t.Fatalf("line %q in the header of %q", line, raw)
 		}
 		if i == 0 {

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 // DefaultHTTPAddr is where the HTTP front end listens if no flag says
@@ -207,7 +208,7 @@ func frontEnd(addr string, back net.Addr) (part, error) {
 		return part{}, err
 	}
 	srv := &http.Server{
-		Handler:           scgi.Gateway(dialable(back)),
+		Handler:           gateway.New(dialable(back)),
 		ReadHeaderTimeout: scgi.DefaultReadHeaderTimeout,
 	}
 	return part{

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 const testTimeout = 30 * time.Second
@@ -100,7 +101,7 @@ func TestRunServesBoth(t *testing.T) {
 		if got := get(&http.Client{}, p.url+"a?b"); got != "200 hello /a?b" {
 			t.Errorf("%s: over HTTP: %q", addr, got)
 		}
-		direct := &http.Client{Transport: &scgi.Transport{Addr: p.scgi}}
+		direct := &http.Client{Transport: &gateway.Transport{Addr: p.scgi}}
 		if got := get(direct, "http://site/c"); got != "200 hello /c" {
 			t.Errorf("%s: over SCGI: %q", addr, got)
 		}
@@ -110,7 +111,7 @@ func TestRunServesBoth(t *testing.T) {
 
 func TestRunWithoutHTTP(t *testing.T) {
 	p := start(t, &scgi.Server{Handler: hello}, "127.0.0.1:0", "")
-	direct := &http.Client{Transport: &scgi.Transport{Addr: p.scgi}}
+	direct := &http.Client{Transport: &gateway.Transport{Addr: p.scgi}}
 	if got := get(direct, "http://site/c"); got != "200 hello /c" {
 		t.Errorf("got %q", got)
 	}
@@ -195,7 +196,7 @@ func TestStopCutsWhatLasts(t *testing.T) {
 	go func() { served <- back.serve() }()
 	answered := make(chan bool)
 	go func() {
-		direct := &http.Client{Transport: &scgi.Transport{Addr: back.name}}
+		direct := &http.Client{Transport: &gateway.Transport{Addr: back.name}}
 		if resp, err := direct.Get("http://site/"); err == nil {
 			_ = resp.Body.Close()
 		}

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 // patience bounds whatever a test waits for.
@@ -142,7 +142,7 @@ func (p *process) end(t *testing.T, signal os.Signal) error {
 
 // askSocket asks the app on a unix socket, without a web server.
 func askSocket(path string) (seen, error) {
-	client := &http.Client{Transport: &scgi.Transport{Addr: "unix:" + path}, Timeout: patience}
+	client := &http.Client{Transport: &gateway.Transport{Addr: "unix:" + path}, Timeout: patience}
 	return ask(client, http.MethodGet, "http://deploy.test/")
 }
 

@@ -25,7 +25,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 const testTimeout = time.Minute
@@ -140,7 +140,7 @@ func TestTime(t *testing.T) {
 	x := startAnywhere(t, "time")
 	const page = `200 \w+, \d\d \w+ \d{4} \d\d:\d\d:\d\d \S+\n`
 	x.want(t, "", page)
-	over := &http.Client{Transport: &scgi.Transport{Addr: x.scgi}}
+	over := &http.Client{Transport: &gateway.Transport{Addr: x.scgi}}
 	wantFrom(t, over, "http://site/", page)
 }
 

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/scgi"
+	"example.com/scgi/gateway"
 )
 
 // socketPath is short enough for a socket's name.
@@ -96,7 +96,7 @@ func terminate(t *testing.T, pid int) {
 
 // ask returns the id of the process that answers at addr.
 func ask(addr net.Addr) (pid int, err error) {
-	transport := &scgi.Transport{Addr: addr.String()}
+	transport := &gateway.Transport{Addr: addr.String()}
 	if addr.Network() == "unix" {
 		transport.Addr = "unix:" + transport.Addr
 	}

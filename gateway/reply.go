@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport_reply.go owns the reply as the client side reads it: the header
 // block of RFC 3875 §6, tolerant of what web servers are, and the body. Rule: a
@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode"
+
+	"example.com/scgi/internal/wire"
 )
 
 // maxInterim is how many 1xx replies may come before the final one, as in
@@ -59,7 +61,7 @@ func (rt *roundTrip) readHeader() (*http.Response, error) {
 		return nil, rt.headerError(err)
 	}
 	for name := range header {
-		if !isToken(name) { // textproto lets spaces pass
+		if !wire.IsToken(name) { // textproto lets spaces pass
 			return nil, fmt.Errorf("%w: %.64q", errReplyName, name)
 		}
 	}
@@ -119,7 +121,7 @@ func replyStatus(line string, header http.Header) (string, error) {
 
 func parseStatus(s string) (string, error) {
 	code, reason, _ := strings.Cut(strings.TrimSpace(s), " ")
-	n, ok := parseDecimal(code)
+	n, ok := wire.ParseDecimal(code)
 	if !ok || len(code) != 3 || n < 100 || strings.ContainsFunc(reason, unicode.IsControl) {
 		return "", fmt.Errorf("%w: %.64q", errReplyStatus, s)
 	}
@@ -169,7 +171,7 @@ func (rt *roundTrip) addBody(resp *http.Response) error {
 func replyLength(values []string) (int64, error) {
 	length := int64(-1)
 	for i, value := range values {
-		n, ok := parseDecimal(value)
+		n, ok := wire.ParseDecimal(value)
 		if !ok || i > 0 && n != length {
 			return 0, fmt.Errorf("%w: %.64q", errReplyLength, values)
 		}

@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // gateway_test.go owns the tests of the built-in front end, with real HTTP
 // clients in front of it and scripted SCGI servers behind.
@@ -21,13 +21,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/scgi/internal/leak"
 )
 
 // startGateway returns a Gateway's front to an SCGI server that runs script.
 func startGateway(t *testing.T, network string, script func(*fakeConn)) *httptest.Server {
 	t.Helper()
-	leakCheck(t)
-	srv := httptest.NewServer(Gateway(fakeServer(t, network, script)))
+	leak.Goroutines(t)
+	srv := httptest.NewServer(New(fakeServer(t, network, script)))
 	t.Cleanup(srv.Close)
 	return srv
 }
@@ -100,7 +102,7 @@ func TestGatewayUploads(t *testing.T) {
 	for name, size := range map[string]int{"small": 10, "spool in memory": 100 << 10, "spool on disk": 3 << 20} {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, chunked), func(t *testing.T) {
-				tempDir(t)
+				leak.TempFiles(t)
 				srv := startGateway(t, "tcp", fakeEcho)
 				data := strings.Repeat("x", size)
 				var body io.Reader = strings.NewReader(data)
@@ -250,7 +252,7 @@ func quietLog(t *testing.T) *bytes.Buffer {
 
 // gatewayTo is Gateway with another Transport.
 func gatewayTo(tr *Transport) http.Handler {
-	g := Gateway(tr.Addr).(*gateway)
+	g := New(tr.Addr).(*handler)
 	g.proxy.Transport = tr
 	return g
 }
@@ -285,7 +287,7 @@ func TestGatewayErrors(t *testing.T) {
 		"broken upload": {request: func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("a")), 9 }, script: func(c *fakeConn) { c.drain() }, status: 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			log := quietLog(t)
 			tr := &Transport{Addr: fakeServer(t, "tcp", row.script)}
 			if row.set != nil {
@@ -331,7 +333,7 @@ func TestGatewayAnswersEarly(t *testing.T) {
 		"by the spool":  {"Transfer-Encoding: chunked", func(tr *Transport) { tr.MaxSpoolBytes = 1 }, 413},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			quietLog(t)
 			addr := fakeServer(t, "tcp", func(c *fakeConn) {
 				if slices.Contains(c.header(), "/smuggled") {
@@ -395,7 +397,7 @@ func (w deadlineWriter) SetReadDeadline(time.Time) error {
 
 // Nobody reads a request's body once the handler has returned.
 func TestGatewayBodyEnds(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	reading, release := make(chan struct{}), make(chan struct{})
 	var over atomic.Bool // of the Read
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
@@ -411,7 +413,7 @@ func TestGatewayBodyEnds(t *testing.T) {
 		return 0, os.ErrDeadlineExceeded
 	}))
 	req.ContentLength = 9
-	Gateway(addr).ServeHTTP(w, req)
+	New(addr).ServeHTTP(w, req)
 	if w.Code != 413 || !over.Load() {
 		t.Errorf("got %d, the body's Read is over: %t", w.Code, over.Load())
 	}
@@ -434,8 +436,8 @@ func TestGatewayBodyWhole(t *testing.T) {
 
 // The default address is the server's own default.
 func TestGatewayDefaultAddr(t *testing.T) {
-	if tr := Gateway("").(*gateway).proxy.Transport.(*Transport); tr.Addr != DefaultAddr {
-		t.Errorf("got %q, want %q", tr.Addr, DefaultAddr)
+	if tr := New("").(*handler).proxy.Transport.(*Transport); tr.Addr != "127.0.0.1:4000" {
+		t.Errorf("got %q, want %q", tr.Addr, "127.0.0.1:4000")
 	}
 }
 

@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport.go owns the client side: from an http.Request to a connection with
 // both directions under way. Rule: every wait is bounded, a cancelled context
@@ -28,16 +28,23 @@ const (
 	// sendChunk is how much of a body is read for one write.
 	sendChunk = 32 << 10
 
-	// dialTimeout is nginx's scgi_connect_timeout.
-	dialTimeout = 60 * time.Second
+	// writeChunk is how much may be written within one WriteTimeout.
+	writeChunk = 64 << 10
+
+	defaultAddr           = "127.0.0.1:4000" // scgi.DefaultAddr
+	defaultDialTimeout    = 60 * time.Second // nginx's scgi_connect_timeout
+	defaultReadTimeout    = 60 * time.Second // nginx's scgi_read_timeout
+	defaultWriteTimeout   = 60 * time.Second // nginx's scgi_send_timeout
+	defaultMaxHeaderBytes = 1 << 20          // net/http's own
+	defaultMaxSpoolBytes  = 1 << 30          // the server's MaxBodyBytes
 )
 
 // Transport is an [http.RoundTripper] that speaks SCGI: it hands requests to an
 // SCGI server as a web server does. Its zero value is ready to use, and it is
-// safe for concurrent use. As in [Server], zero is the documented default of
+// safe for concurrent use. As in scgi.Server, zero is the documented default of
 // each number, and negative is no limit.
 //
-//	client := &http.Client{Transport: &scgi.Transport{Addr: "unix:/run/app.sock"}}
+//	client := &http.Client{Transport: &gateway.Transport{Addr: "unix:/run/app.sock"}}
 //	resp, err := client.Get("http://example.org/path")
 //
 // The request's URL names the site, from which come HTTP_HOST, SERVER_NAME and
@@ -56,13 +63,13 @@ const (
 // any variable, fails before anything is dialed. Errors of the network are
 // package net's, that of a context is its cause.
 type Transport struct {
-	// Addr is the server's address in the grammar of [Listen], as in
+	// Addr is the server's address in the grammar of scgi.Listen, as in
 	// "127.0.0.1:4000" or "unix:/run/app.sock"; options after a "?" are
 	// ignored. If it is empty, each request goes to the host and port of its
 	// URL, scgi://host:port/path, where the port defaults to 4000; so the
 	// scheme can be given to an http.Transport:
 	//
-	//	t.RegisterProtocol("scgi", &scgi.Transport{})
+	//	t.RegisterProtocol("scgi", &gateway.Transport{})
 	Addr string
 
 	// DialContext makes the connections. Nil is a net.Dialer that waits for
@@ -71,7 +78,7 @@ type Transport struct {
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// MaxHeaderBytes bounds the reply's header block. Zero is
-	// DefaultMaxHeaderBytes.
+	// 1 MiB.
 	MaxHeaderBytes int
 
 	// ReadTimeout and WriteTimeout bound one wait for the server to send, or
@@ -83,7 +90,7 @@ type Transport struct {
 
 	// MaxSpoolBytes bounds a body of unknown length, which is held in memory
 	// up to 512 KiB and beyond that in a temporary file. A longer one is an
-	// *http.MaxBytesError. Zero is DefaultMaxBodyBytes.
+	// *http.MaxBytesError. Zero is 1 GiB.
 	MaxSpoolBytes int64
 }
 
@@ -152,7 +159,7 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	if t.DialContext != nil {
 		return t.DialContext(ctx, network, addr)
 	}
-	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+	return (&net.Dialer{Timeout: defaultDialTimeout}).DialContext(ctx, network, addr)
 }
 
 // prepare makes req ready to be sent. It closes body if it fails.
@@ -167,7 +174,7 @@ func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, er
 	}
 	out := &outgoing{body: body, length: req.ContentLength, ready: req.GetBody != nil}
 	if req.ContentLength <= 0 && !body.none {
-		s, err := spool(req.Context(), body, cmp.Or(t.MaxSpoolBytes, DefaultMaxBodyBytes))
+		s, err := spool(req.Context(), body, cmp.Or(t.MaxSpoolBytes, defaultMaxSpoolBytes))
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +182,8 @@ func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, er
 	}
 	out.length = max(out.length, 0)
 	length := strconv.FormatInt(out.length, 10)
-	out.head = appendNetstring(nil, "CONTENT_LENGTH\x00"+length+"\x00"+block)
+	block = "CONTENT_LENGTH\x00" + length + "\x00" + block
+	out.head = fmt.Appendf(nil, "%d:%s,", len(block), block)
 	return out, nil
 }
 
@@ -245,9 +253,9 @@ func (t *Transport) start(ctx context.Context, conn net.Conn, out *outgoing) *ro
 		ctx:          ctx,
 		conn:         conn,
 		body:         out.body,
-		readTimeout:  cmp.Or(t.ReadTimeout, DefaultReadTimeout),
-		writeTimeout: cmp.Or(t.WriteTimeout, DefaultWriteTimeout),
-		room:         cmp.Or(t.MaxHeaderBytes, DefaultMaxHeaderBytes),
+		readTimeout:  cmp.Or(t.ReadTimeout, defaultReadTimeout),
+		writeTimeout: cmp.Or(t.WriteTimeout, defaultWriteTimeout),
+		room:         cmp.Or(t.MaxHeaderBytes, defaultMaxHeaderBytes),
 		sent:         make(chan struct{}),
 	}
 	rt.in = bufio.NewReader(rt)
@@ -392,4 +400,12 @@ func ctxOr(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// deadline is the end of a wait that begins now.
+func deadline(timeout time.Duration) time.Time {
+	if timeout < 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(timeout)
 }

@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport_request_test.go owns the tests of what the client side sends.
 
@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"example.com/scgi/internal/leak"
 )
 
 // sentBy returns what a Transport writes for req, and in how many writes. The
@@ -51,7 +53,7 @@ type closerFunc func() error
 func (f closerFunc) Close() error { return f() }
 
 func TestTransportSendsTheSpec(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	req, _ := http.NewRequest("POST", "http://fe.test:8080/a%20b?x=1", strings.NewReader("hello"))
 	req.Header = http.Header{"Content-Type": {"text/plain"}, "X-B": {"1", "2"}, "Cookie": {"a=1", "b=2"}, "Accept": {""}}
 	got, writes := sentBy(t, req)
@@ -71,7 +73,7 @@ func TestTransportSendsTheSpec(t *testing.T) {
 }
 
 func TestTransportSendsHeaderBeforeSlowBody(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
 		c.header()
 		c.send("Status: 202\n\n")
@@ -184,7 +186,7 @@ func TestTransportRefusesBeforeDialing(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			body := newSourceBody(strings.NewReader("x"))
 			req, _ := http.NewRequest("POST", "http://fe.test/", body)
 			change(req)
@@ -237,7 +239,7 @@ func TestTransportBodyLength(t *testing.T) {
 		"long":  {"abcde", 4, "abcd"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			got := make(chan string, 1)
 			addr := fakeServer(t, "tcp", func(c *fakeConn) {
 				c.header()
@@ -260,7 +262,7 @@ func TestTransportBodyLength(t *testing.T) {
 }
 
 func TestTransportBodyFails(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	addr := fakeServer(t, "unix", func(c *fakeConn) { c.drain() })
 	body := newSourceBody(io.MultiReader(strings.NewReader("ab"), readerFunc(func([]byte) (int, error) { return 0, errTest })))
 	req, _ := http.NewRequest("POST", "http://fe.test/", body)
@@ -275,8 +277,8 @@ func TestTransportSpools(t *testing.T) {
 	for _, size := range []int{0, 1, spoolMemory - 1, spoolMemory, spoolMemory + 1, 3 * spoolMemory} {
 		for _, length := range []int64{0, -1} {
 			t.Run(fmt.Sprint(size, length), func(t *testing.T) {
-				tempDir(t)
-				leakCheck(t)
+				leak.TempFiles(t)
+				leak.Goroutines(t)
 				var got string
 				addr := fakeServer(t, "tcp", func(c *fakeConn) {
 					_, got = c.request()
@@ -302,31 +304,12 @@ func TestTransportSpools(t *testing.T) {
 	}
 }
 
-// tempDir gives t a folder for temporary files, and checks at its end that none
-// are left, nor open.
-func tempDir(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
-	t.Setenv("TMP", dir) // Windows
-	t.Cleanup(func() {
-		if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
-			t.Errorf("left in the temporary folder: %v, %v", files, err)
-		}
-		links, _ := filepath.Glob("/proc/self/fd/*") // Linux
-		for _, link := range links {
-			if name, _ := os.Readlink(link); strings.HasPrefix(name, dir) {
-				t.Errorf("left open: %s", name)
-			}
-		}
-	})
-}
-
 // Whatever comes first, the end of the body or that of the context, no file is
 // left.
 func TestTransportSpoolCancelled(t *testing.T) {
 	for range 20 {
-		tempDir(t)
-		leakCheck(t)
+		leak.TempFiles(t)
+		leak.Goroutines(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		body := newSourceBody(io.MultiReader(io.LimitReader(zeroSource{}, 2*spoolMemory), readerFunc(func([]byte) (int, error) {
 			cancel()
@@ -344,7 +327,7 @@ func TestTransportSpoolCancelled(t *testing.T) {
 func TestTransportSpoolLimit(t *testing.T) {
 	for _, limit := range []int64{1, 100, spoolMemory, spoolMemory + 1, 2 * spoolMemory} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			tempDir(t)
+			leak.TempFiles(t)
 			s, err := spool(t.Context(), newRequestBody(io.NopCloser(bytes.NewReader(make([]byte, limit+1)))), limit)
 			var tooLong *http.MaxBytesError
 			if !errors.As(err, &tooLong) || tooLong.Limit != limit || s != nil {

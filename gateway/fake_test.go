@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport_fake_test.go owns the servers that the client side is tested
 // against: scripted ones on real sockets, and connections without any network.
@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -153,6 +154,16 @@ var replyChunkings = map[string]func(io.Reader) io.Reader{
 }
 
 var errTest = errors.New("a test's error")
+
+// shortTempDir is a folder whose name leaves room for a socket's.
+func shortTempDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "scgi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
 
 // readerFunc is a function as an io.Reader.
 type readerFunc func([]byte) (int, error)

@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport_reply_test.go owns the tests of replies as the client side reads
 // them.
@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"example.com/scgi/internal/leak"
+	"example.com/scgi/internal/wire"
 )
 
 // fields is a header, for short.
@@ -61,7 +64,7 @@ var sampleReplies = []struct {
 }
 
 func TestTransportReply(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	for _, row := range sampleReplies {
 		for how, chunked := range replyChunkings {
 			resp, err := roundTripOn(row.method, chunked(strings.NewReader(row.raw)))
@@ -88,7 +91,7 @@ func TestTransportReply(t *testing.T) {
 
 // The same on sockets, in one write and byte by byte.
 func TestTransportReplyOnSockets(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	for _, network := range []string{"tcp", "unix"} {
 		for _, row := range sampleReplies {
 			for _, size := range []int{1, len(row.raw)} {
@@ -284,7 +287,7 @@ func readFuzzed(t *testing.T, head bool, reply io.Reader) string {
 	size := 0
 	for name, values := range resp.Header {
 		size += len(name) + len(strings.Join(values, ""))
-		if !isToken(name) || strings.ContainsAny(strings.Join(values, ""), "\x00\r\n") {
+		if !wire.IsToken(name) || strings.ContainsAny(strings.Join(values, ""), "\x00\r\n") {
 			t.Errorf("header field %q: %q", name, values)
 		}
 	}

@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport_request.go owns what the client side says of a request: its
 // variables (RFC 3875 §4.1) and the spool for a body of unknown length. Rule:
@@ -20,6 +20,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"example.com/scgi/internal/wire"
 )
 
 // spoolMemory is the part of a spooled body that is held in memory, as in the
@@ -114,7 +116,7 @@ func (b *block) addFields(req *http.Request) {
 	}
 	upgrade := isUpgrade(fields)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !isToken(name) {
+		if !wire.IsToken(name) {
 			b.refuse("%.64q is no name of a header field", name)
 		}
 		if value, ok := fieldValue(name, fields[name], upgrade); ok {

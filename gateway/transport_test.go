@@ -1,4 +1,4 @@
-package scgi
+package gateway
 
 // transport_test.go owns the tests of an exchange in time: both directions at
 // once, timeouts, cancellation, and what is left afterwards.
@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"example.com/scgi/internal/leak"
 )
 
 // zeroSource is an endless body.
@@ -38,7 +40,7 @@ func postFrom(ctx context.Context, body io.Reader, length int64) (*http.Request,
 func TestTransportEarlyReply(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			addr := fakeServer(t, network, func(c *fakeConn) {
 				c.header()
 				c.send("Status: 413\n\ntoo long")
@@ -60,7 +62,7 @@ func TestTransportEarlyReply(t *testing.T) {
 
 // So does one to a request that could not be sent.
 func TestTransportReplyDespiteSendError(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	failed := make(chan struct{})
 	conn := &stubConn{
 		write: func([]byte) (int, error) { close(failed); return 0, syscall.EPIPE },
@@ -79,7 +81,7 @@ func TestTransportReplyDespiteSendError(t *testing.T) {
 
 // The body goes out while the reply comes in.
 func TestTransportBothWays(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	const size = 8 << 20
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
 		c.header()
@@ -108,7 +110,7 @@ func (c *halfCloser) CloseWrite() error {
 }
 
 func TestTransportNeverHalfCloses(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	conn := &halfCloser{Conn: &stubConn{reply: strings.NewReader("\nx")}}
 	req, _ := postFrom(t.Context(), strings.NewReader("abc"), 3)
 	resp, err := (&Transport{Addr: "x:1", DialContext: dialed(conn)}).RoundTrip(req)
@@ -123,7 +125,7 @@ func TestTransportNeverHalfCloses(t *testing.T) {
 
 // At its Content-Length the reply is over, whatever the server does.
 func TestTransportClosesAtLength(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	for _, raw := range []string{"Content-Length: 2\n\nab", "Content-Length: 0\n\n", "Status: 204\n\n", "Status: 304\n\n"} {
 		addr := fakeServer(t, "tcp", func(c *fakeConn) {
 			c.request()
@@ -141,7 +143,7 @@ func TestTransportClosesAtLength(t *testing.T) {
 }
 
 func TestTransportDialError(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	addr := "unix:" + t.TempDir() + "/none"
 	req, body := postFrom(t.Context(), strings.NewReader("abc"), 3)
 	if _, err := (&Transport{Addr: addr}).RoundTrip(req); !errors.Is(err, os.ErrNotExist) {
@@ -151,7 +153,7 @@ func TestTransportDialError(t *testing.T) {
 }
 
 func TestTransportURL(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	var vars map[string]string
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
 		vars, _ = c.request()
@@ -171,7 +173,7 @@ func TestTransportURL(t *testing.T) {
 func TestTransportTunnel(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			addr := fakeServer(t, network, func(c *fakeConn) {
 				if vars, _ := c.request(); vars["HTTP_UPGRADE"] != "echo" || vars["HTTP_CONNECTION"] != "Upgrade" {
 					t.Errorf("asked for %v", vars)
@@ -263,7 +265,7 @@ func TestTransportCancel(t *testing.T) {
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			ctx, cause := context.WithCancelCause(t.Context())
 			cancel := func() { cause(errTest) }
 			var source io.Reader = zeroSource{}
@@ -293,7 +295,7 @@ func TestTransportCancel(t *testing.T) {
 func TestTransportCancelStuckBody(t *testing.T) {
 	for name, length := range map[string]int64{"spooled": -1, "sent": 9} {
 		t.Run(name, func(t *testing.T) {
-			leakCheck(t)
+			leak.Goroutines(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			addr := fakeServer(t, "tcp", (*fakeConn).drain)
 			stuck, _ := io.Pipe()
@@ -311,7 +313,7 @@ func TestTransportCancelStuckBody(t *testing.T) {
 
 // Nor does a reply that nobody reads.
 func TestTransportCancelUnread(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := fakeServer(t, "tcp", func(c *fakeConn) { c.header(); c.send("\n"); c.drain() })
 	stuck, _ := io.Pipe()
@@ -326,7 +328,7 @@ func TestTransportCancelUnread(t *testing.T) {
 
 // What is closed early is over: the sender, the connection, the source.
 func TestTransportCloseEarly(t *testing.T) {
-	leakCheck(t)
+	leak.Goroutines(t)
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
 		c.header()
 		c.send("\n" + strings.Repeat("x", 1000))

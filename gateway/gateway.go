@@ -1,4 +1,7 @@
-package scgi
+// Package gateway is the client side of SCGI: it hands HTTP requests to an SCGI
+// server, as a web server does. [Transport] is for clients in Go, and [New]
+// returns an HTTP front end.
+package gateway
 
 // gateway.go owns the built-in front end: HTTP in, SCGI out. Rule: the request
 // is passed on as it came, and a client is always answered; what it still sends
@@ -18,11 +21,11 @@ import (
 	"time"
 )
 
-// Gateway returns a handler that passes requests on to the SCGI server at addr,
-// in the grammar of [Listen]; empty is DefaultAddr. It is the web server for
+// New returns a handler that passes requests on to the SCGI server at addr,
+// in the grammar of scgi.Listen; empty is 127.0.0.1:4000. It is the web server for
 // development, tests, and hosts that have none:
 //
-//	http.ListenAndServe("127.0.0.1:8080", scgi.Gateway("unix:/run/app.sock"))
+//	http.ListenAndServe("127.0.0.1:8080", gateway.New("unix:/run/app.sock"))
 //
 // Host, path, query and the client's address are passed on as they came, to any
 // path, WebSocket and other upgrades included. The header fields Forwarded,
@@ -34,11 +37,11 @@ import (
 // 504, and both are logged to slog.Default; a body of unknown length that is too
 // long is a 413, and a request that can't be sent as SCGI a 400. A reply that
 // breaks in its body is cut.
-func Gateway(addr string) http.Handler {
+func New(addr string) http.Handler {
 	if addr == "" {
-		addr = DefaultAddr
+		addr = defaultAddr
 	}
-	return &gateway{httputil.ReverseProxy{
+	return &handler{httputil.ReverseProxy{
 		Transport:      &Transport{Addr: addr},
 		Rewrite:        passOn,
 		ModifyResponse: answeredEarly,
@@ -46,9 +49,9 @@ func Gateway(addr string) http.Handler {
 	}}
 }
 
-type gateway struct{ proxy httputil.ReverseProxy }
+type handler struct{ proxy httputil.ReverseProxy }
 
-func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		body := &clientBody{ReadCloser: r.Body}
 		body.left.Store(r.ContentLength)
