@@ -26,8 +26,8 @@ func newAcceptor(l net.Listener) *acceptor {
 // isInherited reports whether someone else holds the socket too, and its
 // backlog. That may change while the server runs.
 func (a *acceptor) isInherited() bool {
-	own, ok := a.l.(*listener)
-	return ok && own.isInherited()
+	own, ok := a.l.(interface{ IsInherited() bool })
+	return ok && own.IsInherited()
 }
 
 // tryAccept puts a connection that is queued into c. It fails with EAGAIN if

@@ -26,14 +26,21 @@ type acceptRaw struct {
 	next func(uintptr) bool // likewise
 }
 
+// waitable is what Listen returns: a listener of package net's, with a copy of
+// its descriptor that can be waited on without accepting.
+type waitable interface {
+	Unwrap() net.Listener
+	Waitable() (*os.File, error)
+}
+
 // newAcceptRaw returns nil for a listener that can't be accepted from so.
 func newAcceptRaw(l net.Listener) *acceptRaw {
 	a := &acceptRaw{}
 	a.next = a.accept4
 	a.once = func(fd uintptr) { a.accept4(fd) }
-	own, _ := l.(*listener)
-	if own != nil {
-		l = own.unwrap()
+	own, isOwn := l.(waitable)
+	if isOwn {
+		l = own.Unwrap()
 	}
 	var err error
 	switch l := l.(type) {
@@ -48,8 +55,8 @@ func newAcceptRaw(l net.Listener) *acceptRaw {
 	if err != nil {
 		return nil
 	}
-	if own != nil {
-		if f, err := own.waitable(); err == nil {
+	if isOwn {
+		if f, err := own.Waitable(); err == nil {
 			a.wait, _ = f.SyscallConn()
 		}
 	}

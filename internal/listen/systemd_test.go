@@ -1,8 +1,8 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package scgi
+package listen
 
-// listen_systemd_test.go owns the tests of socket activation: its parts on
+// systemd_test.go owns the tests of socket activation: its parts on
 // sockets made here, the whole with systemd's own tool.
 
 import (
@@ -135,17 +135,17 @@ func TestListenSeveral(t *testing.T) {
 	a, _ := passed(t, "app", "admin", "app")
 	defer func(real func() (*activation, error)) { activated = real }(activated)
 	activated = func() (*activation, error) { return a, nil }
-	if _, err := Listen("systemd:app"); !errors.Is(err, errAddrSeveral) {
+	if _, err := One("systemd:app"); !errors.Is(err, errAddrSeveral) {
 		t.Errorf("two sockets: got %v, want %v", err, errAddrSeveral)
 	}
-	l, err := Listen("systemd:admin")
+	l, err := One("systemd:admin")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
 }
 
-func addrs(ls []net.Listener) []string {
+func addrs(ls []*Listener) []string {
 	var all []string
 	for _, l := range ls {
 		all = append(all, l.Addr().String())
@@ -170,7 +170,7 @@ func TestTakeNone(t *testing.T) {
 // No test is socket activated itself.
 func TestListenNotActivated(t *testing.T) {
 	for _, addr := range []string{"systemd:", "systemd:app"} {
-		if _, err := Listen(addr); !errors.Is(err, errNotActivated) {
+		if _, err := One(addr); !errors.Is(err, errNotActivated) {
 			t.Errorf("%q: got %v, want %v", addr, err, errNotActivated)
 		}
 	}

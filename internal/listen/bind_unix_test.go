@@ -1,8 +1,8 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package scgi
+package listen
 
-// listen_unix_test.go owns the tests of the socket as a file. Rule: whose file it
+// bind_unix_test.go owns the tests of the socket as a file. Rule: whose file it
 // is, is judged by the file itself, never by its name.
 
 import (
@@ -110,7 +110,7 @@ func TestListenUnixAccessFromTheFirst(t *testing.T) {
 		first := make(chan string, 1)
 		stop := make(chan struct{})
 		go func() { first <- firstSeen(path, stop) }()
-		l, err := Listen("unix:" + path + options)
+		l, err := One("unix:" + path + options)
 		close(stop)
 		if got := <-first; got != want {
 			t.Fatalf("first seen as %q, want %q", got, want)
@@ -162,7 +162,7 @@ func TestListenUnixReplacesStale(t *testing.T) {
 func TestListenUnixRefusesLive(t *testing.T) {
 	path := tempSocket(t)
 	live := mustListen(t, "unix:"+path)
-	if _, err := Listen("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := One("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("got %v, want %v", err, syscall.EADDRINUSE)
 	}
 	// What the live one sees of it is a connection without a byte.
@@ -201,7 +201,7 @@ func TestListenUnixRefusesFullBacklog(t *testing.T) {
 			defer c.Close()
 		}
 	}
-	if _, err := Listen("unix:" + path); !full || !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := One("unix:" + path); !full || !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("backlog full: %v; got %v, want %v", full, err, syscall.EADDRINUSE)
 	}
 	mustLstat(t, path)
@@ -224,7 +224,7 @@ func TestListenUnixRefusesOtherFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := mustLstat(t, path)
-		if _, err := Listen("unix:" + path); !errors.Is(err, errNotSocket) {
+		if _, err := One("unix:" + path); !errors.Is(err, errNotSocket) {
 			t.Errorf("%s: got %v, want %v", name, err, errNotSocket)
 		}
 		if !isFile(path, before) {
@@ -235,7 +235,7 @@ func TestListenUnixRefusesOtherFiles(t *testing.T) {
 
 func TestListenUnixNoFolder(t *testing.T) {
 	path := filepath.Join(tempSocket(t), "x")
-	if _, err := Listen("unix:" + path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := One("unix:" + path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
 	}
 }
@@ -249,7 +249,7 @@ func TestListenUnixLongFolder(t *testing.T) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		l, err := Listen("unix:" + dir + "/s")
+		l, err := One("unix:" + dir + "/s")
 		if !errors.Is(err, want) {
 			t.Errorf("folder of %d bytes: got %v, want %v", size, err, want)
 		}
@@ -265,13 +265,13 @@ func TestListenUnixRace(t *testing.T) {
 		path := tempSocket(t)
 		staleSocket(t, path)
 		const racers = 4
-		won := make(chan *listener, racers)
+		won := make(chan *Listener, racers)
 		var group sync.WaitGroup
 		for range racers {
 			group.Go(func() {
-				l, err := Listen("unix:" + path)
+				l, err := One("unix:" + path)
 				if err == nil {
-					won <- l.(*listener)
+					won <- l
 				} else if !errors.Is(err, syscall.EADDRINUSE) {
 					t.Error(err)
 				}
@@ -299,7 +299,7 @@ func TestListenUnixWaitsForLock(t *testing.T) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		l, err := Listen("unix:" + path)
+		l, err := One("unix:" + path)
 		if err == nil {
 			l.Close()
 		}
@@ -349,7 +349,7 @@ func TestSecondCloseLeavesSuccessor(t *testing.T) {
 // then.
 func TestCloseLeavesTemporaryName(t *testing.T) {
 	l := mustListen(t, "unix:"+tempSocket(t))
-	name := l.unwrap().Addr().String()
+	name := l.Unwrap().Addr().String()
 	private := filepath.Dir(name)
 	if err := errors.Join(os.Mkdir(private, 0o700), os.WriteFile(name, nil, 0o600)); err != nil {
 		t.Fatal(err)

@@ -1,8 +1,8 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package scgi
+package listen
 
-// listen_unix.go owns the binding of a unix socket where files have modes.
+// bind_unix.go owns the binding of a unix socket where files have modes.
 // Rule: the path shows a socket that already listens and has its final mode,
 // owner and group, or it shows none.
 
@@ -27,7 +27,7 @@ const (
 // bindUnix binds in a private folder beside path, sets what o asks for, and
 // links the socket to path. The umask is the whole process's, so it is left
 // alone.
-func bindUnix(path string, o unixOptions) (net.Listener, error) {
+func bindUnix(path string, o unixOptions) (*Listener, error) {
 	parent := filepath.Dir(path)
 	if n := len(filepath.Join(parent, privateLongest)); n > maxUnixPath {
 		return nil, fmt.Errorf("%w: its folder needs to be %d bytes shorter", errAddrLong, n-maxUnixPath)
@@ -48,7 +48,7 @@ func bindUnix(path string, o unixOptions) (net.Listener, error) {
 		unix.Close()
 		return nil, err
 	}
-	return &listener{socket: unix, path: path, file: file}, nil
+	return &Listener{socket: unix, bound: true, path: path, file: file}, nil
 }
 
 // publish gives the socket bound to name its permissions, and then the path.

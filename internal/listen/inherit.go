@@ -1,14 +1,13 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package scgi
+package listen
 
-// listen_inherit.go owns the sockets that were open before the process began:
+// inherit.go owns the sockets that were open before the process began:
 // a file descriptor by number, and systemd's by name. Rule: a descriptor is
 // closed only once its listener is open, and never used again after that.
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -16,13 +15,11 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"example.com/scgi/internal/wire"
 )
 
-func listenFD(s string) (net.Listener, error) {
-	fd, ok := wire.ParseDecimal(s)
-	if !ok || fd > math.MaxInt32 {
+func listenFD(s string) (*Listener, error) {
+	fd, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
 		return nil, errAddrSyntax
 	}
 	l, err := inheritFD(int(fd))
@@ -38,7 +35,7 @@ func listenFD(s string) (net.Listener, error) {
 
 // inheritFD opens a listener on a copy of fd, and leaves fd itself as it is: what
 // is no listening socket may be someone else's.
-func inheritFD(fd int) (net.Listener, error) {
+func inheritFD(fd int) (*Listener, error) {
 	f, err := duplicate(fd)
 	if err != nil {
 		return nil, fmt.Errorf("%w: file descriptor %d: %w", errNotListening, fd, err)
@@ -53,7 +50,7 @@ func inheritFD(fd int) (net.Listener, error) {
 		l.Close()
 		return nil, fmt.Errorf("%w: file descriptor %d", errNotListening, fd)
 	}
-	return &listener{socket: s, inherited: true}, nil
+	return &Listener{socket: s, inherited: true}, nil
 }
 
 func duplicate(fd int) (*os.File, error) {
@@ -132,7 +129,7 @@ var activated = sync.OnceValues(func() (*activation, error) {
 	return a, nil
 })
 
-func listenSystemd(name string) ([]net.Listener, error) {
+func listenSystemd(name string) ([]*Listener, error) {
 	a, err := activated()
 	if err != nil {
 		return nil, err
@@ -148,8 +145,8 @@ func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 	if pid != strconv.Itoa(self) {
 		return nil, fmt.Errorf("%w to this process, %d: LISTEN_PID is %.20q", errNotActivated, self, pid)
 	}
-	n, ok := wire.ParseDecimal(fds)
-	if !ok || n < 1 || n > maxPassed {
+	n, err := strconv.ParseUint(fds, 10, 31)
+	if err != nil || n < 1 || n > maxPassed {
 		return nil, fmt.Errorf("%w: LISTEN_FDS is %.20q", errNotActivated, fds)
 	}
 	names := slices.Repeat([]string{"unknown"}, int(n)) // sd_listen_fds(3)'s own word
@@ -168,14 +165,14 @@ func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 
 // take opens the sockets called name, or all if it is "": every one of them or
 // none.
-func (a *activation) take(name string) ([]net.Listener, error) {
+func (a *activation) take(name string) ([]*Listener, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	sockets, err := a.find(name)
 	if err != nil {
 		return nil, err
 	}
-	var ls []net.Listener
+	var ls []*Listener
 	for _, s := range sockets {
 		l, err := inheritFD(s.fd)
 		if err != nil {

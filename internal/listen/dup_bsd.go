@@ -1,8 +1,8 @@
 //go:build darwin || dragonfly || freebsd || netbsd || openbsd
 
-package scgi
+package listen
 
-// listen_bsd.go owns the call for which the BSDs differ from Linux.
+// dup_bsd.go owns the call for which the BSDs differ from Linux.
 
 import "syscall"
 

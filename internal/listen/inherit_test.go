@@ -1,8 +1,8 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package scgi
+package listen
 
-// listen_inherit_test.go owns the tests of inherited descriptors. Rule: they are
+// inherit_test.go owns the tests of inherited descriptors. Rule: they are
 // passed to a real process.
 
 import (
@@ -43,12 +43,12 @@ func listenAsChild(addrs []string) error {
 		return checkNothingPassed()
 	}
 	for _, addr := range addrs {
-		ls, err := listenAll(addr)
+		ls, err := All(addr)
 		if err != nil {
 			return err
 		}
 		for _, l := range ls {
-			if err := sendOnce(l.(*listener), addr); err != nil {
+			if err := sendOnce(l, addr); err != nil {
 				return err
 			}
 		}
@@ -62,7 +62,7 @@ func listenAsChild(addrs []string) error {
 	return nil
 }
 
-func sendOnce(l *listener, line string) error {
+func sendOnce(l *Listener, line string) error {
 	defer l.Close()
 	if !l.inherited {
 		return errors.New("not marked as inherited")
@@ -83,7 +83,7 @@ func checkTaken(addr string) error {
 	if strings.HasPrefix(addr, "fd:") {
 		want = errNotListening
 	}
-	if _, err := Listen(addr); !errors.Is(err, want) {
+	if _, err := One(addr); !errors.Is(err, want) {
 		return fmt.Errorf("%s again: got %w, want %w", addr, err, want)
 	}
 	if addr != "fd:0" {
@@ -170,7 +170,7 @@ func fileOf(t *testing.T, socket any) *os.File {
 }
 
 func TestListenFD(t *testing.T) {
-	tcp, err := Listen("127.0.0.1:0")
+	tcp, err := One("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestListenFD(t *testing.T) {
 	}
 	cmd := child(t, "fd:0 fd:3", exe)
 	cmd.Stdin = fileOf(t, tcp)
-	cmd.ExtraFiles = []*os.File{fileOf(t, unix.unwrap())}
+	cmd.ExtraFiles = []*os.File{fileOf(t, unix.Unwrap())}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -206,18 +206,18 @@ func TestListenFD(t *testing.T) {
 // What is refused stays open: it may be someone else's.
 func TestListenFDRefusals(t *testing.T) {
 	for name, f := range notListening(t) {
-		if _, err := Listen(fmt.Sprintf("fd:%d", f.Fd())); !errors.Is(err, errNotListening) {
+		if _, err := One(fmt.Sprintf("fd:%d", f.Fd())); !errors.Is(err, errNotListening) {
 			t.Errorf("%s: got %v, want %v", name, err, errNotListening)
 		}
 		if _, err := f.Stat(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Listen("fd:2147483647"); !errors.Is(err, syscall.EBADF) {
+	if _, err := One("fd:2147483647"); !errors.Is(err, syscall.EBADF) {
 		t.Errorf("not open: got %v, want %v", err, syscall.EBADF)
 	}
 	for _, addr := range []string{"fd:", "fd:-1", "fd:+0", "fd:0x1", "fd:stdin", "fd:2147483648"} {
-		if _, err := Listen(addr); !errors.Is(err, errAddrSyntax) {
+		if _, err := One(addr); !errors.Is(err, errAddrSyntax) {
 			t.Errorf("%q: got %v, want %v", addr, err, errAddrSyntax)
 		}
 	}

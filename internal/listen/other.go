@@ -1,8 +1,8 @@
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
-package scgi
+package listen
 
-// listen_other.go owns what is left of listening where sockets have no modes
+// other.go owns what is left of listening where sockets have no modes
 // and processes inherit none, as on Windows. Rule: what can't be kept is
 // refused, not ignored.
 
@@ -16,7 +16,7 @@ import (
 )
 
 // bindUnix binds to path itself: there are no permissions to set before.
-func bindUnix(path string, o unixOptions) (net.Listener, error) {
+func bindUnix(path string, o unixOptions) (*Listener, error) {
 	if o.given {
 		return nil, fmt.Errorf("%w: a socket has no mode, owner or group here: %w", errAddrOption, errors.ErrUnsupported)
 	}
@@ -37,7 +37,7 @@ func bindUnix(path string, o unixOptions) (net.Listener, error) {
 		unix.Close()
 		return nil, err
 	}
-	return &listener{socket: unix, path: path, file: file}, nil
+	return &Listener{socket: unix, bound: true, path: path, file: file}, nil
 }
 
 // lockDir can't lock here.
@@ -50,10 +50,10 @@ func isRefused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaECONNREFUSED)
 }
 
-func listenFD(string) (net.Listener, error) {
+func listenFD(string) (*Listener, error) {
 	return nil, fmt.Errorf("inherited sockets: %w", errors.ErrUnsupported)
 }
 
-func listenSystemd(string) ([]net.Listener, error) {
+func listenSystemd(string) ([]*Listener, error) {
 	return nil, fmt.Errorf("socket activation: %w", errors.ErrUnsupported)
 }

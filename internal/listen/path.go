@@ -1,6 +1,6 @@
-package scgi
+package listen
 
-// listen_path.go owns the unix socket as a file: its options, and whose the
+// path.go owns the unix socket as a file: its options, and whose the
 // path is. Rule: nothing is replaced but a socket that refuses connections, and
 // that only under a lock that every process with this package takes.
 
@@ -123,7 +123,7 @@ func lookupGroup(name string) (string, error) {
 	return g.Gid, nil
 }
 
-func listenUnix(s string) (net.Listener, error) {
+func listenUnix(s string) (*Listener, error) {
 	path, o, err := parseUnix(s)
 	if err != nil {
 		return nil, err

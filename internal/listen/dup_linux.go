@@ -1,6 +1,6 @@
-package scgi
+package listen
 
-// listen_linux.go owns the call for which Linux differs from the BSDs.
+// dup_linux.go owns the call for which Linux differs from the BSDs.
 
 import "syscall"
 
