@@ -58,7 +58,6 @@ type conn struct {
 	x    atomic.Pointer[exchange] // nil until the header is read
 
 	prev, next *conn // in srv.conns
-	large      bool  // has a place in srv.large
 
 	ownRead, ownWrite atomic.Bool // the handler has set a deadline of its own
 }

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,7 @@ var leniencies = map[string]string{
 
 // restrictions are the rules of this package alone.
 var restrictions = map[string]string{
+	"many":     "a variable costs many times its bytes in memory",
 	"body cut": "a client's Content-Length beyond CONTENT_LENGTH means that the web server lost a part of the body, or that another's request would be read in it",
 }
 
@@ -71,6 +73,9 @@ func number(s string) *big.Int {
 }
 
 func judgeBlock(block, rest string, strict bool) verdict {
+	if strings.HasSuffix(block, "\x00") && strings.Count(block, "\x00") > 2000 {
+		return verdict{status: 431, broken: []string{"many"}}
+	}
 	pairs, ok := parseSlowly([]byte(block))
 	if !ok {
 		return verdict{status: 400}
@@ -173,11 +178,12 @@ func TestDifferencesFromTheGrammar(t *testing.T) {
 	for rule, input := range map[string]string{
 		"length not first": encode("", "SCGI", "1", "CONTENT_LENGTH", "0"),
 		"name twice":       encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "A", "1", "A", "2"),
+		"many":             encode("", slices.Repeat([]string{"CONTENT_LENGTH", "0"}, 1001)...),
 		"body cut":         encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"),
 	} {
 		lenient, strict := parsed(input, false), parsed(input, true)
 		broken := judge(input, true).broken
-		if len(broken) != 1 || broken[0] != rule || strict.status != 400 {
+		if len(broken) != 1 || broken[0] != rule || strict.status < 400 {
 			t.Errorf("%s: broken %q, strict answers %d", rule, broken, strict.status)
 		}
 		if isLeniency := leniencies[rule] != ""; isLeniency != (lenient.status == 200) || isLeniency == (restrictions[rule] != "") {

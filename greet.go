@@ -52,28 +52,36 @@ func (s *Server) greetAgain(late []*conn, buf []byte) []*conn {
 func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
 	start, end, err := cutNetstring(got, s.limits.headerBytes)
 	switch {
-	case err == errNetstringLimit:
-		return nil, &refusal{http.StatusRequestHeaderFieldsTooLarge, err}
 	case err != nil:
-		return nil, &refusal{http.StatusBadRequest, err}
+		return nil, &refusal{statusOf(err), err}
 	case end == 0 || len(got) <= end:
 		return nil, nil
 	}
 	all := string(got[start:]) // the only copy; what a handler keeps points into it
 	block, rest := all[:end-start], all[end-start+1:]
 	h, err := parseHeader(block, s.Strict)
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, err}
+	if err == nil && s.limits.bodyBytes >= 0 && h.length > s.limits.bodyBytes {
+		err = errBodyLimit
 	}
-	if s.limits.bodyBytes >= 0 && h.length > s.limits.bodyBytes {
-		return nil, &refusal{http.StatusRequestEntityTooLarge, errBodyLimit}
+	if err != nil {
+		return nil, &refusal{statusOf(err), err}
 	}
 	return newExchange(c, Env{block}, h, rest), nil
 }
 
+// statusOf is the status of the answer to a request that breaks a rule.
+func statusOf(reason error) int {
+	switch reason {
+	case errNetstringLimit, errHeaderMany:
+		return http.StatusRequestHeaderFieldsTooLarge
+	case errBodyLimit:
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
 // awaitHeader waits for the rest of a header, on a goroutine of its own and
-// without a worker. What it holds grows as bytes arrive, never on the word of
-// the announced length.
+// without a worker.
 func (s *Server) awaitHeader(c *conn, got []byte) {
 	s.count.reading.Add(1)
 	x, got, err := s.readHeader(c, got)
@@ -94,10 +102,7 @@ func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
 		return nil, nil, err
 	}
 	for {
-		if len(got) > largeHeader && !s.admitLarge(c) {
-			return nil, got, &refusal{http.StatusServiceUnavailable, errLargeHeaders}
-		}
-		if err := c.receive(func(b []byte) { got = append(got, b...) }); err != nil {
+		if err := c.receive(func(b []byte) { got = s.appendInput(got, b) }); err != nil {
 			return nil, got, headerEnd(err)
 		}
 		if x, err := s.begin(c, got); x != nil || err != nil {
@@ -106,29 +111,20 @@ func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
 	}
 }
 
-// admitLarge waits for a place among the connections with large headers, which
-// c keeps until its end. What it has of ReadHeaderTimeout begins anew.
-func (s *Server) admitLarge(c *conn) bool {
-	if c.large {
-		return true
+// appendInput appends b to got, the beginning of a request. Its array doubles
+// as bytes arrive, as append's does, but not past the end of the header.
+func (s *Server) appendInput(got, b []byte) []byte {
+	if n := len(got) + len(b); n > cap(got) {
+		room := 2 * n
+		if _, end, err := cutNetstring(got, s.limits.headerBytes); err == nil && end > 0 {
+			room = max(n, min(room, end+1))
+		}
+		got = append(make([]byte, 0, room), got...)
 	}
-	var expired <-chan time.Time
-	if timeout := s.headerTimeout(); timeout >= 0 {
-		t := time.NewTimer(timeout)
-		defer t.Stop()
-		expired = t.C
-	}
-	select {
-	case s.large <- struct{}{}:
-		c.large = true
-		return s.setHeaderDeadline(c) == nil
-	case <-expired:
-		return false
-	}
+	return append(got, b...)
 }
 
 var (
-	errLargeHeaders  = errors.New("too many large headers at a time")
 	errHeaderTimeout = errors.New("the header was not complete in time")
 	errHeaderCut     = errors.New("the input ended before the header was complete")
 )

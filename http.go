@@ -239,8 +239,9 @@ func (v *cgiVars) remote(r *Request) string {
 
 func (v *cgiVars) header(env Env) (http.Header, error) {
 	// Content-Type and Content-Length come from their own variables.
-	header := make(http.Header, v.headers+2)
-	values := make([]string, 0, v.headers+2) // one array for all
+	fields := v.headers + 2
+	header := make(http.Header, min(fields, usualFields)) // there may be one name only
+	values := make([]string, 0, fields)                   // one array for all
 	add := func(name, value string) {
 		if old := header[name]; old != nil {
 			header[name] = append(old, value)
@@ -280,6 +281,9 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 	}
 	return header, nil
 }
+
+// usualFields is more than browsers send.
+const usualFields = 32
 
 // isHost is as strict as net/http.
 func isHost(s string) bool {

@@ -34,9 +34,6 @@ func (s *Server) untrack(c *conn) {
 	}
 	c.prev.next, c.next.prev = c.next, c.prev
 	c.prev, c.next = nil, nil
-	if c.large {
-		<-s.large
-	}
 	s.open--
 	s.room.Signal()
 	s.checkDrained()

@@ -301,7 +301,7 @@ func TestReadmeLimits(t *testing.T) {
 	for _, row := range []string{
 		fmt.Sprintf("| `MaxWorkers` | %d |", scgi.DefaultMaxWorkers),
 		fmt.Sprintf("| `MaxConns` | %d |", scgi.DefaultMaxConns),
-		fmt.Sprintf("| `MaxHeaderBytes` | %d MiB |", scgi.DefaultMaxHeaderBytes>>20),
+		fmt.Sprintf("| `MaxHeaderBytes` | %d KiB |", scgi.DefaultMaxHeaderBytes>>10),
 		fmt.Sprintf("| `MaxBodyBytes` | %d GiB |", scgi.DefaultMaxBodyBytes>>30),
 		fmt.Sprintf("| `ReadHeaderTimeout` | %.0f s |", scgi.DefaultReadHeaderTimeout.Seconds()),
 		fmt.Sprintf("| `ReadTimeout` | %.0f s |", scgi.DefaultReadTimeout.Seconds()),

@@ -217,6 +217,7 @@ var (
 	errHeaderOdd          = errors.New("the header has a name without a value")
 	errHeaderName         = errors.New("the header has an empty name")
 	errHeaderDuplicate    = errors.New("the header has a name twice")
+	errHeaderMany         = fmt.Errorf("the header has more than %d variables", maxVariables)
 	errLengthMissing      = errors.New("no CONTENT_LENGTH")
 	errLengthSyntax       = errors.New("CONTENT_LENGTH is not a decimal number that fits 63 bits")
 	errLengthTwice        = errors.New("a second CONTENT_LENGTH differs from the first")
@@ -226,6 +227,11 @@ var (
 	errBodyCut            = errors.New("HTTP_CONTENT_LENGTH is greater than CONTENT_LENGTH: part of the body would be lost; in nginx before 1.29.6, set scgi_request_buffering on")
 	errBodyLimit          = errors.New("the body is longer than the limit")
 )
+
+// maxVariables bounds the variables of a request, since a short one costs many
+// times its bytes in an http.Header. It is nginx's default for max_headers,
+// which it has since 1.29.8; no request seen from a web server had 200.
+const maxVariables = 1000
 
 // header is what the server itself needs to know of a header block.
 type header struct {
@@ -244,6 +250,9 @@ func parseHeader(block string, strict bool) (header, error) {
 	h := header{length: -1}
 	if block != "" && block[len(block)-1] != 0 {
 		return h, errHeaderUnterminated
+	}
+	if strings.Count(block, "\x00") > 2*maxVariables {
+		return h, errHeaderMany
 	}
 	version := false
 	promised := int64(0) // HTTP_CONTENT_LENGTH

@@ -3,7 +3,6 @@ package scgi
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -196,11 +195,11 @@ var typical = NewEnv("CONTENT_LENGTH", "0", "REQUEST_METHOD", "GET", "REQUEST_UR
 	"HTTP_ACCEPT_ENCODING", "gzip, deflate, br", "HTTP_COOKIE", "session=0123456789abcdef0123456789abcdef; theme=dark")
 
 func BenchmarkParseHeader(b *testing.B) {
-	blocks := map[string]string{"typical": typical.block}
-	for _, n := range []int{1000, 1000000} {
-		blocks[fmt.Sprintf("%d variables", n)] = typical.block + strings.Repeat("a\x00\x00", n)
+	blocks := map[string]string{
+		"typical": typical.block,
+		"many":    typical.block + strings.Repeat("a\x00\x00", maxVariables-typical.Len()),
+		"64KiB":   typical.block + strings.Repeat("HTTP_X_SOME_NAME\x00"+strings.Repeat("v", 220)+"\x00", 1<<16/238),
 	}
-	blocks["64KiB"] = typical.block + strings.Repeat("HTTP_X_SOME_NAME\x00"+strings.Repeat("v", 220)+"\x00", 1<<16/238)
 	for name, block := range blocks {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(block)))

@@ -53,8 +53,8 @@ import (
 const (
 	DefaultAddr              = "127.0.0.1:4000" // the port of the reference server; the loopback interface only
 	DefaultMaxWorkers        = 256              // Apache's MaxRequestWorkers
-	DefaultMaxConns          = 16384            // nginx's worker_connections, for a busy site
-	DefaultMaxHeaderBytes    = 1 << 20          // net/http's own; a default Apache can forward 762 kB
+	DefaultMaxConns          = 4096             // Linux's own bound on a backlog, somaxconn
+	DefaultMaxHeaderBytes    = 64 << 10         // uWSGI's largest buffer; a default nginx forwards up to 40 kB
 	DefaultMaxBodyBytes      = 1 << 30          // Apache's LimitRequestBody
 	DefaultReadHeaderTimeout = 60 * time.Second // nginx's client_header_timeout
 	DefaultReadTimeout       = 60 * time.Second // nginx's client_body_timeout

@@ -34,10 +34,11 @@ type Server struct {
 	MaxConns int
 
 	// MaxHeaderBytes bounds a request's header block; a longer one is answered
-	// with 431. Of those over 64 KiB no more than 256 are read and served at a
-	// time, so that they can't fill the memory; others wait for their turn, and
-	// after ReadHeaderTimeout are answered with 503. Zero means
-	// DefaultMaxHeaderBytes.
+	// with 431, as is one of more than 1000 variables. Each of MaxConns
+	// connections can hold that much memory. Zero means DefaultMaxHeaderBytes,
+	// which passes all that a default nginx or lighttpd forwards. A default
+	// Apache can be made to forward 762 kB: raise MaxHeaderBytes for clients
+	// that send so much, and lower MaxConns with it.
 	MaxHeaderBytes int
 
 	// MaxBodyBytes bounds CONTENT_LENGTH; more is answered with 413. A body is
@@ -46,9 +47,8 @@ type Server struct {
 
 	// ReadHeaderTimeout bounds the time from accepting a connection to its
 	// complete header. A connection holds no worker meanwhile. (On Linux a TCP
-	// connection that sends nothing is accepted only after about a second.) A
-	// header over 64 KiB may have waited that long for its turn before. Zero
-	// means DefaultReadHeaderTimeout.
+	// connection that sends nothing is accepted only after about a second.)
+	// Zero means DefaultReadHeaderTimeout.
 	ReadHeaderTimeout time.Duration
 
 	// ReadTimeout bounds one wait for bytes of the body, and WriteTimeout one
@@ -138,8 +138,7 @@ type Server struct {
 	pool   pool[*exchange]
 	peers  peerWatch
 	count  counters
-	large  chan struct{} // a place for each connection with a large header
-	killed atomic.Bool   // Close was called
+	killed atomic.Bool // Close was called
 	panics panicStorm
 
 	mu         sync.Mutex
@@ -169,15 +168,6 @@ const shutdownHeaderTimeout = 5 * time.Second
 // do not have to wait for its end.
 const maxLate = 64
 
-// Headers of more than largeHeader bytes, which is twice what a default nginx
-// takes, are read maxLarge at a time, as many as there are workers by default;
-// others wait for their turn. So what peers can make the server hold is not
-// MaxConns times MaxHeaderBytes.
-const (
-	largeHeader = 64 << 10
-	maxLarge    = 256
-)
-
 // Workers that were not needed for this long end.
 const workerIdleTime = 10 * time.Second
 
@@ -203,7 +193,6 @@ func (s *Server) init() {
 			waitTime:   orDefault(s.QueueTimeout, s.RequestTimeout),
 			idleTime:   workerIdleTime,
 		}
-		s.large = make(chan struct{}, maxLarge)
 		s.acceptors = make(map[*acceptor]struct{})
 		s.conns.next, s.conns.prev = &s.conns, &s.conns
 		s.room.L = &s.mu

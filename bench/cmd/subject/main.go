@@ -92,7 +92,7 @@ func main() {
 	if *profile != "" {
 		defer startProfile(*profile)()
 	}
-	s := &scgi.Server{Handler: handler(*level, *file)}
+	s := &scgi.Server{Handler: handler(*level, *file), MaxConns: -1} // 10,000 are open at once
 	if err := serve(s, l); err != nil {
 		log.Print(err)
 	}
