@@ -22,14 +22,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/scgi/internal/socket"
 )
 
 const (
-	// sendChunk is how much of a body is read for one write.
+	// sendChunk is how much of a body is read for one write, and what one
+	// WriteTimeout is for at most. The kernel tells of a unix socket's progress
+	// by whole writes.
 	sendChunk = 32 << 10
-
-	// writeChunk is how much may be written within one WriteTimeout.
-	writeChunk = 64 << 10
 
 	defaultAddr           = "127.0.0.1:4000" // scgi.DefaultAddr
 	defaultDialTimeout    = 60 * time.Second // nginx's scgi_connect_timeout
@@ -85,6 +86,11 @@ type Transport struct {
 	// to take, a byte; progress renews them. Waiting for the reply begins when
 	// the request is sent. Zero is 60 s, nginx's scgi_read_timeout and
 	// scgi_send_timeout. The error is os.ErrDeadlineExceeded.
+	//
+	// On Linux a server makes progress as it takes what was sent, 32 KiB at a
+	// time at the most. Elsewhere, and on a connection of DialContext that hides
+	// its descriptor, progress is what the local kernel accepts, and it may
+	// accept nothing until much of its buffer is free.
 	ReadTimeout  time.Duration
 	WriteTimeout time.Duration
 
@@ -239,6 +245,7 @@ type roundTrip struct {
 	readTimeout  time.Duration
 	writeTimeout time.Duration
 
+	queue   int           // bytes that the server had not taken when it was last asked; the reader's once sent is closed
 	room    int           // bytes that the reply's header may still take; negative: no limit
 	readErr error         // what reading has come to
 	began   atomic.Bool   // there is a reply
@@ -323,16 +330,27 @@ func (out *outgoing) checkEnd() error {
 	return nil
 }
 
+// write sends b. It fails once the server has taken nothing for writeTimeout.
 func (rt *roundTrip) write(b []byte) error {
 	for len(b) > 0 {
 		_ = rt.conn.SetWriteDeadline(deadline(rt.writeTimeout))
-		n, err := rt.conn.Write(b[:min(len(b), writeChunk)])
-		if err != nil {
+		n, err := rt.conn.Write(b[:min(len(b), sendChunk)])
+		b = b[n:]
+		took := rt.took() || n > 0
+		if err != nil && !(took && errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
-		b = b[n:]
 	}
 	return nil
+}
+
+// took reports whether fewer bytes wait for the server than when it was last
+// asked.
+func (rt *roundTrip) took() bool {
+	n, _ := socket.Unsent(rt.conn)
+	fewer := n < rt.queue
+	rt.queue = n
+	return fewer
 }
 
 // Read reads the reply as it comes from the connection. While the request is
@@ -354,12 +372,7 @@ func (rt *roundTrip) readConn(p []byte) (int, error) {
 	if rt.room > 0 {
 		p = p[:min(len(p), rt.room)]
 	}
-	select {
-	case <-rt.sent:
-		_ = rt.conn.SetReadDeadline(deadline(rt.readTimeout))
-	default:
-	}
-	n, err := rt.conn.Read(p)
+	n, err := rt.waitForReply(p)
 	if n == 0 {
 		return 0, err
 	}
@@ -368,6 +381,29 @@ func (rt *roundTrip) readConn(p []byte) (int, error) {
 		rt.room -= n
 	}
 	return n, nil // an error will be there again
+}
+
+// waitForReply reads p. Once the request was sent it fails after readTimeout,
+// unless the server has taken some of the request meanwhile.
+func (rt *roundTrip) waitForReply(p []byte) (n int, err error) {
+	for {
+		if rt.isSent() {
+			_ = rt.conn.SetReadDeadline(deadline(rt.readTimeout))
+		}
+		n, err = rt.conn.Read(p)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !rt.isSent() || !rt.took() {
+			return n, err
+		}
+	}
+}
+
+func (rt *roundTrip) isSent() bool {
+	select {
+	case <-rt.sent:
+		return true
+	default:
+		return false
+	}
 }
 
 // fail ends the connection for a reason that is not the connection's.

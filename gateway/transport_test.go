@@ -387,6 +387,14 @@ func TestTransportTimeouts(t *testing.T) {
 		"no send limit":    {func(c *fakeConn) { time.Sleep(time.Hour); c.request(); c.send("\n") }, quick, func(t *Transport) { t.WriteTimeout = -1 }, time.Hour, nil},
 		"body not taken":   {func(c *fakeConn) { c.header(); time.Sleep(time.Hour) }, quick, nil, time.Minute, timeout},
 		"answered instead": {func(c *fakeConn) { c.header(); slowly(c, "\nabc") }, quick, nil, 4 * 59 * time.Second, nil},
+		"slow server": {func(c *fakeConn) {
+			c.header()
+			for range 20 * sendChunk / 4096 { // less than a write in a minute
+				time.Sleep(30 * time.Second)
+				_, _ = io.CopyN(io.Discard, c.in, 4096)
+			}
+			c.send("\n")
+		}, quick, nil, 20 * sendChunk / 4096 * 30 * time.Second, nil},
 		"slow source": {func(c *fakeConn) { c.request(); c.send("\n") }, func(r io.Reader) io.Reader {
 			return readerFunc(func(p []byte) (int, error) {
 				time.Sleep(10 * time.Minute)

@@ -1,0 +1,120 @@
+package gateway
+
+// slow_linux_test.go owns the tests of servers that take a request slowly: their
+// progress is known on Linux only.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/scgi/internal/leak"
+	"example.com/scgi/internal/socket"
+)
+
+// hastyConn is a connection whose timeouts are a millisecond. Each that passes
+// calls onTimeout.
+type hastyConn struct {
+	net.Conn
+	onTimeout func()
+}
+
+func (c *hastyConn) SyscallConn() (syscall.RawConn, error) {
+	return c.Conn.(syscall.Conn).SyscallConn()
+}
+
+func (c *hastyConn) SetWriteDeadline(time.Time) error {
+	return c.Conn.SetWriteDeadline(time.Now().Add(time.Millisecond))
+}
+
+func (c *hastyConn) SetReadDeadline(time.Time) error {
+	return c.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+}
+
+func (c *hastyConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.see(err)
+	return n, err
+}
+
+func (c *hastyConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.see(err)
+	return n, err
+}
+
+func (c *hastyConn) see(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.onTimeout()
+	}
+}
+
+// buffered is a connection whose kernel's buffers can be set, to have a small
+// part of the request in them.
+type buffered interface {
+	SetReadBuffer(int) error
+	SetWriteBuffer(int) error
+}
+
+// A server that takes a little within each timeout is waited for, until it has
+// taken all and answers; one that takes nothing more is not.
+func TestTransportSlowServer(t *testing.T) {
+	const size = 8 << 20
+	for _, network := range []string{"tcp", "unix"} {
+		for name, most := range map[string]int{"to the end": size, "then not": size / 2, "from the start not": 0} {
+			t.Run(network+" "+name, func(t *testing.T) {
+				leak.Goroutines(t)
+				take, took := make(chan struct{}), make(chan bool) // some of it; whether that was all
+				addr := fakeServer(t, network, func(c *fakeConn) {
+					_ = c.Conn.(buffered).SetReadBuffer(64 << 10)
+					c.header()
+					for left := size; ; {
+						if _, ok := <-take; !ok {
+							return
+						}
+						n, _ := io.CopyN(io.Discard, c.in, int64(min(left, 64<<10)))
+						if left -= int(n); left == 0 {
+							c.send("Status: 201\n\n")
+						}
+						took <- left == 0
+					}
+				})
+				asked := 0
+				over := false
+				dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := new(net.Dialer).DialContext(ctx, network, addr)
+					if err == nil {
+						err = c.(buffered).SetWriteBuffer(64 << 10)
+					}
+					return &hastyConn{c, func() {
+						before, _ := socket.Unsent(c)
+						// What the server's kernel has taken, and the server
+						// has not, is not seen: the rest is taken at once.
+						for now := before; asked < most && !over && (now == before || now == 0); now, _ = socket.Unsent(c) {
+							asked += 64 << 10
+							take <- struct{}{}
+							over = <-took
+						}
+					}}, err
+				}
+				req, _ := postFrom(t.Context(), io.LimitReader(zeroSource{}, size), size)
+				resp, err := (&Transport{Addr: addr, DialContext: dial}).RoundTrip(req)
+				close(take)
+				switch {
+				case most == size && (err != nil || resp.StatusCode != 201):
+					t.Errorf("after %d of %d bytes: %v, %v", asked, size, resp, err)
+				case most < size && (!errors.Is(err, os.ErrDeadlineExceeded) || asked < most):
+					t.Errorf("after %d of %d bytes: %v", asked, most, err)
+				}
+				if err == nil {
+					resp.Body.Close()
+				}
+			})
+		}
+	}
+}

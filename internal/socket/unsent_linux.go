@@ -1,0 +1,28 @@
+package socket
+
+import (
+	"net"
+	"syscall"
+	"unsafe"
+)
+
+// Unsent returns the bytes that were written to c and that the peer has not
+// taken (SIOCOUTQ): on TCP, what its kernel has not acknowledged; on a unix
+// socket, what it has not read, by whole buffers of the kernel, overhead
+// included. It returns false if that is not known.
+func Unsent(c net.Conn) (n int, ok bool) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return 0, false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	var queued int32
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
+	})
+	return int(queued), err == nil && errno == 0
+}
