@@ -3,32 +3,17 @@ package interop_test
 // differences_test.go owns what the comparison with net/http accepts, and why.
 // Rule: each row is what was seen, and goes when it is not seen any more.
 
-import (
-	"slices"
-
-	"example.com/scgi/internal/webserver"
-)
-
 // anyCall is for what a web server does whenever it likes.
 const anyCall = "*"
 
 // A difference is a field that is not as under net/http.
 type difference struct {
-	kinds []webserver.Kind
-	call  string
-	field string
-	got   string
-	why   string
+	servers servers
+	call    string
+	field   string
+	got     string
+	why     string
 }
-
-var (
-	each     = kinds
-	nginx    = []webserver.Kind{webserver.Nginx}
-	lighttpd = []webserver.Kind{webserver.Lighttpd}
-	apache   = []webserver.Kind{webserver.Apache}
-	joining  = []webserver.Kind{webserver.Lighttpd, webserver.Apache}
-	spooling = []webserver.Kind{webserver.Nginx, webserver.Lighttpd}
-)
 
 var differences = []difference{
 	// The library's own.
@@ -51,10 +36,11 @@ var differences = []difference{
 
 	// The request's header.
 	{joining, "repeated header", "r.Header[X-Twice]", `["one, two"]`, "joined, as RFC 9110 §5.3 allows"},
+	{nginx.from("1.23"), "two Cookie lines", "r.Header[Cookie]", `["a=1; b=2"]`, "joined"},
 	{lighttpd, "two Cookie lines", "r.Header[Cookie]", `["a=1; b=2"]`, "joined"},
 	{apache, "two Cookie lines", "r.Header[Cookie]", `["a=1, b=2"]`, "joined with a comma, though RFC 6265 §5.4 has one line only"},
 	{lighttpd, "empty header", "r.Header[X-Empty]", "-", "lighttpd drops it"},
-	{nginx, "host with a port", "r.Host", `"interop.test"`, "Debian's scgi_params send $host"},
+	{nginx.before("1.30"), "host with a port", "r.Host", `"interop.test"`, "Debian's scgi_params send $host"},
 
 	// The request line.
 	{lighttpd, "unknown method", "status", "501, its own", "lighttpd knows its methods"},
@@ -70,9 +56,9 @@ var differences = []difference{
 	{apache, "response headers", "X-Twice", "one, two", "joined, as RFC 9110 §5.3 allows"},
 }
 
-func explain(kind webserver.Kind, call, field string) (difference, bool) {
+func explain(fr front, call, field string) (difference, bool) {
 	for _, d := range differences {
-		if slices.Contains(d.kinds, kind) && (d.call == call || d.call == anyCall) && d.field == field {
+		if d.servers.include(fr) && (d.call == call || d.call == anyCall) && d.field == field {
 			return d, true
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/internal/webserver"
 )
 
 func TestPanicBeforeTheFirstByte(t *testing.T) {
@@ -42,7 +41,7 @@ type halfReply struct {
 
 // An unnoticed cut is one where half a reply looks whole.
 type unnoticed struct {
-	kinds    []webserver.Kind
+	servers  servers
 	networks []string
 	length   bool
 	why      string
@@ -55,14 +54,17 @@ var unnoticedCuts = []unnoticed{
 
 func isUnnoticed(fr front, half halfReply) bool {
 	return slices.ContainsFunc(unnoticedCuts, func(u unnoticed) bool {
-		return u.length == half.length && slices.Contains(u.kinds, fr.kind) && slices.Contains(u.networks, fr.network)
+		return u.length == half.length && u.servers.include(fr) && slices.Contains(u.networks, fr.network)
 	})
 }
 
-// halfReplies leaves one out: without a length, and cut before lighttpd has
-// begun its own reply, lighttpd 1.4.69 takes what it has for the whole. It
-// depends on the moment.
-var halfReplies = []halfReply{{true, true}, {true, false}, {false, true}}
+var halfReplies = []halfReply{{true, true}, {true, false}, {false, true}, {false, false}}
+
+// mistaking are web servers that may pass half a reply on as a whole one: it has
+// no length, and is cut before the web server has begun its own reply. Whether
+// they do depends on the moment, so no test can tell. lighttpd 1.4.83 notices
+// ("propagate backend errs").
+var mistaking = lighttpd.before("1.4.83")
 
 func TestPanicAfterTheFirstByte(t *testing.T) {
 	for _, half := range halfReplies {
@@ -88,6 +90,9 @@ func testHalfReply(t *testing.T, half halfReply) {
 		panic(http.ErrAbortHandler)
 	})
 	site{handler: h, extra: streaming}.each(t, func(t *testing.T, fr front) {
+		if half == (halfReply{}) && mistaking.include(fr) {
+			t.Skip("depends on the moment")
+		}
 		for range 5 {
 			conn := dial(t, fr.addr)
 			_, _ = io.WriteString(conn, get("/").head())

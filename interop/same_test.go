@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"example.com/scgi"
-	"example.com/scgi/internal/webserver"
 )
 
 // A namedCall has the name that its explanations refer to.
@@ -143,7 +142,7 @@ func compare(t *testing.T, prefix string, h http.Handler) {
 	s.each(t, func(t *testing.T, fr front) {
 		for _, c := range calls {
 			got := fields(c.call.under(prefix).do(t, fr.addr))
-			compareFields(t, fr.kind, c.name, got, want[c.name])
+			compareFields(t, fr, c.name, got, want[c.name])
 		}
 	})
 }
@@ -191,19 +190,19 @@ func short(s string) string {
 
 // compareFields reports what differs without an explanation, and explanations
 // without a difference. A field that is missing is "-".
-func compareFields(t *testing.T, kind webserver.Kind, name string, got, want map[string]string) {
+func compareFields(t *testing.T, fr front, name string, got, want map[string]string) {
 	t.Helper()
 	got, want = toCompare(got, want)
 	names := maps.Clone(got)
 	maps.Copy(names, want)
 	for _, d := range differences {
-		if d.call == name && slices.Contains(d.kinds, kind) {
+		if d.call == name && d.servers.include(fr) {
 			names[d.field] = ""
 		}
 	}
 	for field := range names {
 		g, w := orDash(got, field), orDash(want, field)
-		d, explained := explain(kind, name, field)
+		d, explained := explain(fr, name, field)
 		switch {
 		case explained && g == d.got && (g != w || d.call == anyCall):
 		case explained && g == w && d.call == anyCall:

@@ -38,6 +38,7 @@ type site struct {
 // A front is a web server with a site behind it.
 type front struct {
 	kind    webserver.Kind
+	version webserver.Version
 	network string // of the SCGI connections: tcp or unix
 	addr    string // where it serves HTTP
 }
@@ -69,7 +70,7 @@ func (s site) start(t *testing.T, kind webserver.Kind, network string) front {
 		Backend: backend,
 		Extra:   s.extra[kind],
 	})
-	return front{kind, network, addr}
+	return front{kind, webserver.VersionOf(t, kind), network, addr}
 }
 
 // serve runs srv until the test ends. By then nothing may be left open.
