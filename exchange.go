@@ -167,7 +167,7 @@ func (x *exchange) report(panicked any) {
 		panicked = "runtime.Goexit was called"
 	}
 	x.conn.srv.logger().Error("scgi: handler panic",
-		"panic", panicked, "method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"),
+		"panic", panicked, whose(x.Env),
 		"peer", x.conn.peer(), "stack", string(debug.Stack()))
 }
 

@@ -53,7 +53,7 @@ func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
 	start, end, err := cutNetstring(got, s.limits.headerBytes)
 	switch {
 	case err != nil:
-		return nil, &refusal{statusOf(err), err}
+		return nil, &refusal{status: statusOf(err), reason: err}
 	case end == 0 || len(got) <= end:
 		return nil, nil
 	}
@@ -64,7 +64,7 @@ func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
 		err = errBodyLimit
 	}
 	if err != nil {
-		return nil, &refusal{statusOf(err), err}
+		return nil, &refusal{statusOf(err), err, readableEnv(block)}
 	}
 	return newExchange(c, Env{block}, h, rest), nil
 }
@@ -133,9 +133,9 @@ var (
 func headerEnd(err error) error {
 	var t interface{ Timeout() bool }
 	if errors.As(err, &t) && t.Timeout() {
-		return &refusal{http.StatusRequestTimeout, errHeaderTimeout}
+		return &refusal{status: http.StatusRequestTimeout, reason: errHeaderTimeout}
 	}
-	return &refusal{http.StatusBadRequest, errHeaderCut}
+	return &refusal{status: http.StatusBadRequest, reason: errHeaderCut}
 }
 
 // setHeaderDeadline is under the lock because Shutdown shortens it.

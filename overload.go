@@ -25,7 +25,7 @@ var (
 
 // refuseBusy answers a request that will not get a worker.
 func (s *Server) refuseBusy(x *exchange) {
-	s.refuse(x.conn, '0', &refusal{http.StatusServiceUnavailable, errBusy})
+	s.refuse(x.conn, '0', &refusal{http.StatusServiceUnavailable, errBusy, x.Env})
 }
 
 // The states of an exchange whose handler was called.
@@ -66,12 +66,11 @@ func (x *exchange) abandon() {
 func (x *exchange) replaceWorker() {
 	s := x.conn.srv
 	n := s.count.abandoned.Add(1)
-	uri := x.Env.Get("REQUEST_URI")
 	if n > int64(s.maxAbandoned()) {
-		s.logger().Error("scgi: handler does not return, and too many do not: its worker is lost", "uri", uri, "abandoned", n)
+		s.logger().Error("scgi: handler does not return, and too many do not: its worker is lost", "abandoned", n, whose(x.Env))
 		return
 	}
-	s.logger().Warn("scgi: handler does not return, its worker is replaced", "uri", uri, "abandoned", n)
+	s.logger().Warn("scgi: handler does not return, its worker is replaced", "abandoned", n, whose(x.Env))
 	x.worker.detach()
 }
 

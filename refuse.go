@@ -1,13 +1,16 @@
 package scgi
 
-// refuse.go owns the answers that the server gives by itself. Rule: whoever is
-// refused can read why, in one line, in the protocol it spoke; and so can the
-// operator, with the peer's address.
+// refuse.go owns the answers that the server gives by itself. Rule: a refused
+// peer reads the reason in one line of the protocol it spoke; the operator reads
+// it in the log, with the peer's address and, where the header could be read, the
+// client's address and request.
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 )
 
 const (
@@ -22,23 +25,51 @@ const (
 func (s *Server) refuse(c *conn, first byte, err error) {
 	r, ok := err.(*refusal)
 	if !ok {
-		r = &refusal{http.StatusBadRequest, err}
+		r = &refusal{status: http.StatusBadRequest, reason: err}
 	}
 	reply := ""
 	switch {
 	case 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z':
-		r = &refusal{http.StatusBadRequest, fmt.Errorf("the peer seems to speak HTTP: %w", err)}
+		r = &refusal{status: http.StatusBadRequest, reason: fmt.Errorf("the peer seems to speak HTTP: %w", err)}
 		reply = fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(notSCGI), notSCGI)
 	case first == 0x16:
-		r = &refusal{http.StatusBadRequest, fmt.Errorf("the peer seems to speak TLS: %w", err)}
+		r = &refusal{status: http.StatusBadRequest, reason: fmt.Errorf("the peer seems to speak TLS: %w", err)}
 		reply = tlsAlert
 	default:
 		reply = errorReply(r.status, r.Error())
 	}
 	s.count.refuse(r.status)
-	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, "peer", c.peer())
+	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, whose(r.env), "peer", c.peer())
 	_ = c.write([]byte(reply), nil)
 	c.linger()
+}
+
+// readableEnv returns the Env of a header block that breaks some rule; it is
+// empty if the block does not divide into names and values.
+func readableEnv(block string) Env {
+	if !strings.HasSuffix(block, "\x00") || strings.Count(block, "\x00")%2 != 0 {
+		return Env{}
+	}
+	return Env{block}
+}
+
+// whose says in a log line whose request env is. A log that a client can write
+// to must not grow by 64 KiB a line, so each value is cut.
+func whose(env Env) slog.Attr {
+	if env == (Env{}) {
+		return slog.Attr{} // which handlers leave out
+	}
+	return slog.Group("", "method", excerpt(env.Get("REQUEST_METHOD")),
+		"uri", excerpt(env.Get("REQUEST_URI")), "remote", excerpt(env.Get("REMOTE_ADDR")))
+}
+
+// excerpt returns s, or the beginning of a long one.
+func excerpt(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
 }
 
 // errorReply is a CGI response of one line.

@@ -203,10 +203,11 @@ func indexNUL(s string, i int) int {
 }
 
 // A refusal is a request that is not served: the status it is answered with,
-// and the rule it broke.
+// the rule it broke, and its variables, where they could be read.
 type refusal struct {
 	status int
 	reason error
+	env    Env
 }
 
 func (r *refusal) Error() string { return r.reason.Error() }
