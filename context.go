@@ -6,6 +6,7 @@ package scgi
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -83,8 +84,11 @@ func (c *requestContext) Deadline() (time.Time, bool) {
 }
 
 func (c *requestContext) Value(key any) any {
-	if key == (requestKey{}) {
+	switch key {
+	case requestKey{}:
 		return &c.x.Request
+	case http.LocalAddrContextKey:
+		return c.x.conn.rwc.LocalAddr()
 	}
 	c.mu.Lock()
 	inner := c.inner

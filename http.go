@@ -34,6 +34,9 @@ import (
 //     left out (CVE-2016-5385), as are Transfer-Encoding and Trailer, which
 //     end at the web server. X_Y and X-Y of the client can't be told apart.
 //   - Every other variable, REMOTE_USER for one, is read through [FromContext].
+//   - Context has [http.LocalAddrContextKey], the address that the web server
+//     connected to, and [http.ServerContextKey], an http.Server that does not
+//     serve.
 //   - What ParseMultipartForm has put on disk is removed when h has returned.
 //
 // A request that net/http would not have accepted is answered with 400.
@@ -278,6 +281,9 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 	}
 	if v.saidLength || v.contentLength != "0" && v.contentLength != "" {
 		add("Content-Length", v.contentLength)
+	}
+	if p := header["Pragma"]; len(p) > 0 && p[0] == "no-cache" && header["Cache-Control"] == nil {
+		add("Cache-Control", "no-cache") // as net/http does
 	}
 	return header, nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -302,15 +303,26 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
+// baseContext is the context of l's connections.
 func (s *Server) baseContext(l net.Listener) context.Context {
-	if s.BaseContext == nil {
-		return context.Background()
+	ctx := context.Background()
+	if s.BaseContext != nil {
+		if ctx = s.BaseContext(l); ctx == nil {
+			panic("scgi: BaseContext returned a nil context")
+		}
 	}
-	ctx := s.BaseContext(l)
-	if ctx == nil {
-		panic("scgi: BaseContext returned a nil context")
+	return context.WithValue(ctx, http.ServerContextKey, s.httpServer())
+}
+
+// httpServer returns a server that never serves. Code for net/http looks for
+// one in a request's context: httputil.ReverseProxy cuts a broken reply only if
+// there is one, others read its ErrorLog.
+func (s *Server) httpServer() *http.Server {
+	srv := &http.Server{ErrorLog: slog.NewLogLogger(s.logger().Handler(), slog.LevelError)}
+	if h, ok := s.Handler.(httpHandler); ok {
+		srv.Handler = h.Handler
 	}
-	return ctx
+	return srv
 }
 
 // admit closes c if its peer may not connect, and else gives it its context.
