@@ -20,13 +20,14 @@ import (
 // is Strict, since web servers that are in use break them.
 var leniencies = map[string]string{
 	"length not first": "Apache sends CONTENT_LENGTH after its SSL variables; nginx wherever scgi_param puts it",
+	"body cut":         "nginx passes on no body for auth_request, error_page and X-Accel-Redirect; reading it fails",
 	"name twice":       "nginx passes on each field of a repeated header, and scgi_param may repeat one",
 }
 
 // restrictions are the rules of this package alone.
 var restrictions = map[string]string{
-	"many":     "a variable costs many times its bytes in memory",
-	"body cut": "a client's Content-Length beyond CONTENT_LENGTH means that the web server lost a part of the body, or that another's request would be read in it",
+	"many":                         "a variable costs many times its bytes in memory",
+	"client's length past 63 bits": "no server takes such a body",
 }
 
 // verdict is what a request's input comes to.
@@ -92,6 +93,9 @@ func judgeBlock(block, rest string, strict bool) verdict {
 	}
 	n := int(length.Int64())
 	v.body, v.short = rest[:min(n, len(rest))], len(rest) < n
+	if slices.Contains(broken, "body cut") {
+		v.body, v.short = "", true
+	}
 	return v
 }
 
@@ -123,7 +127,9 @@ func judgePairs(pairs [][2]string) (length *big.Int, broken []string) {
 		add(version != "1", "wrong version")
 	}
 	for _, said := range values["HTTP_CONTENT_LENGTH"] {
-		add(decimal.MatchString(said) && number(said).Cmp(length) > 0, "body cut")
+		isNumber := decimal.MatchString(said)
+		add(isNumber && !number(said).IsInt64(), "client's length past 63 bits")
+		add(isNumber && number(said).IsInt64() && number(said).Cmp(length) > 0, "body cut")
 	}
 	return length, broken
 }
@@ -144,6 +150,9 @@ func parsed(input string, strict bool) verdict {
 		return verdict{status: http.StatusBadRequest}
 	}
 	v := verdict{status: 200, body: x.body.early, short: int64(len(x.body.early)) < x.ContentLength}
+	if x.body.isCut { // and so can't be read
+		v.body = ""
+	}
 	for name, value := range x.Env.All() {
 		v.pairs = append(v.pairs, [2]string{name, value})
 	}
@@ -176,10 +185,11 @@ func equalPairs(a, b [][2]string) bool {
 // Each row of the tables is a difference that there is.
 func TestDifferencesFromTheGrammar(t *testing.T) {
 	for rule, input := range map[string]string{
-		"length not first": encode("", "SCGI", "1", "CONTENT_LENGTH", "0"),
-		"name twice":       encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "A", "1", "A", "2"),
-		"many":             encode("", slices.Repeat([]string{"CONTENT_LENGTH", "0"}, 1001)...),
-		"body cut":         encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"),
+		"length not first":             encode("", "SCGI", "1", "CONTENT_LENGTH", "0"),
+		"name twice":                   encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "A", "1", "A", "2"),
+		"many":                         encode("", slices.Repeat([]string{"CONTENT_LENGTH", "0"}, 1001)...),
+		"client's length past 63 bits": encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "9223372036854775808"),
+		"body cut":                     encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"),
 	} {
 		lenient, strict := parsed(input, false), parsed(input, true)
 		broken := judge(input, true).broken

@@ -45,8 +45,9 @@ type exchange struct {
 func newExchange(c *conn, env Env, h header, rest string) *exchange {
 	early := rest[:min(int64(len(rest)), h.length)]
 	x := &exchange{conn: c, alone: h.alone(), extra: rest[len(early):]}
-	x.Request = Request{Env: env, ContentLength: h.length, Body: &x.body, ctx: &x.ctx, peer: c.rwc}
+	x.Request = Request{Env: env, ContentLength: max(h.length, h.client), Body: &x.body, ctx: &x.ctx, peer: c.rwc}
 	x.body.conn, x.body.early = c, early
+	x.body.length, x.body.isCut = h.length, h.isCut()
 	x.body.left.Store(h.length)
 	x.reply.x, x.reply.isHead = x, h.isHead
 	x.ctx.x = x
@@ -144,7 +145,7 @@ func (x *exchange) count() {
 	if sent > 0 {
 		c.bytesOut.Add(sent)
 	}
-	if read := x.ContentLength - x.body.left.Load(); read > 0 {
+	if read := x.body.taken(); read > 0 {
 		c.bytesIn.Add(read)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"example.com/scgi/internal/wire"
@@ -33,6 +34,8 @@ import (
 //   - Header has the HTTP_ variables, every value of a repeated one. Proxy is
 //     left out (CVE-2016-5385), as are Transfer-Encoding and Trailer, which
 //     end at the web server. X_Y and X-Y of the client can't be told apart.
+//   - ContentLength is the client's, and reading Body fails, where the web
+//     server has not passed on the whole body (see [Request]).
 //   - Every other variable, REMOTE_USER for one, is read through [FromContext].
 //   - Context has [http.LocalAddrContextKey], the address that the web server
 //     connected to, and [http.ServerContextKey], an http.Server that does not
@@ -128,7 +131,7 @@ func newHTTPRequest(r *Request) (*http.Request, error) {
 		name, value, rest = cutPair(rest)
 		v.set(name, value)
 	}
-	header, err := v.header(r.Env)
+	header, err := v.header(r.Env, r.ContentLength)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +243,7 @@ func (v *cgiVars) remote(r *Request) string {
 	return v.remoteAddr // "unix:", or with its port already
 }
 
-func (v *cgiVars) header(env Env) (http.Header, error) {
+func (v *cgiVars) header(env Env, length int64) (http.Header, error) {
 	// Content-Type and Content-Length come from their own variables.
 	fields := v.headers + 2
 	header := make(http.Header, min(fields, usualFields)) // there may be one name only
@@ -279,7 +282,9 @@ func (v *cgiVars) header(env Env) (http.Header, error) {
 		}
 		add(field, value)
 	}
-	if v.saidLength || v.contentLength != "0" && v.contentLength != "" {
+	if n, _ := wire.ParseDecimal(v.contentLength); n < length {
+		add("Content-Length", strconv.FormatInt(length, 10)) // the client's, of a body that is not passed on
+	} else if v.saidLength || n > 0 {
 		add("Content-Length", v.contentLength)
 	}
 	if p := header["Pragma"]; len(p) > 0 && p[0] == "no-cache" && header["Cache-Control"] == nil {

@@ -229,7 +229,7 @@ func TestCapturesAgreeWithNetHTTP(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		req, err := newHTTPRequest(&Request{Env: Env{block}, ContentLength: h.length, Body: http.NoBody})
+		req, err := newHTTPRequest(&Request{Env: Env{block}, ContentLength: max(h.length, h.client), Body: http.NoBody})
 		name := strings.TrimPrefix(filepath.ToSlash(file), "testdata/captures/")
 		if err != nil {
 			t.Errorf("%s: %v, but net/http accepts it", name, err)
@@ -300,6 +300,7 @@ var explanations = []struct {
 	{capture: "*/hdr-dup*.scgi", what: "field *", why: "lighttpd and Apache join repeated fields; nginx sends one CONTENT_TYPE"},
 	{capture: "*/hdr-cookies-many.scgi", what: "field Cookie", why: "lighttpd and Apache join them"},
 	{capture: "*/hdr-inject-cgi.scgi", what: "field *_*", why: "the web server drops names with an underscore"},
+	{capture: "lighttpd*/hdr-inject-cgi.scgi", what: "field *", why: "lighttpd reads an underscore as a dash, also in Content_Length"},
 	{capture: "*/hdr-underscore*.scgi", what: "field X*", why: "dropped by the web server, or read as a dash"},
 	{capture: "*/hdr-odd-names.scgi", what: "field X*", why: "dropped by the web server, or changed to dashes"},
 	{capture: "*/http10*.scgi", what: "host", why: "without a Host there is SERVER_NAME"},

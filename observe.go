@@ -118,7 +118,7 @@ func (x *exchange) logAccess(panicked bool) {
 	x.conn.srv.guard(func() {
 		log.Info("scgi: request",
 			"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
-			"in", x.ContentLength-x.body.left.Load(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
+			"in", x.body.taken(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
 			"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.peer(), "panic", panicked, "cut", cut)
 	})
 }

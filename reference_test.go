@@ -47,7 +47,6 @@ var onlyReference = map[error]string{
 	errLengthTwice:        "the last one counts",
 	errVersionMissing:     "it does not look",
 	errVersion:            "it does not look",
-	errBodyCut:            "it does not look",
 	errNetstringLimit:     "it has no limits",
 	errBodyLimit:          "it has no limits",
 }
@@ -98,7 +97,7 @@ func compareReference(t *testing.T, ask func(string) referenceAnswer, input stri
 		for name, value := range x.Env.All() {
 			env[latin1(name)] = latin1(value)
 		}
-		if fmt.Sprint(env) != fmt.Sprint(got.Env) || latin1(x.body.early) != got.Body {
+		if fmt.Sprint(env) != fmt.Sprint(got.Env) || latin1(x.body.early) != got.Body && !x.body.isCut {
 			t.Errorf("%.300q: the reference reads %q and %q", input, got.Env, got.Body)
 		}
 	}

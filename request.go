@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"math/bits"
 	"net"
 	"net/http"
@@ -29,12 +30,17 @@ type Request struct {
 	// Env holds the request's variables (RFC 3875 §4.1).
 	Env Env
 
-	// ContentLength is the size of the body in bytes, from CONTENT_LENGTH.
+	// ContentLength is the size of the client's body in bytes: CONTENT_LENGTH,
+	// or HTTP_CONTENT_LENGTH if that is greater.
 	ContentLength int64
 
 	// Body is the request's body, never nil on a Server. It ends with io.EOF
 	// after exactly ContentLength bytes, and with io.ErrUnexpectedEOF if the
-	// peer ended it before. The handler need not read or close it.
+	// peer ended it before. If HTTP_CONTENT_LENGTH is greater than
+	// CONTENT_LENGTH, the web server has not passed on the body, or not all of
+	// it, and the first Read fails: nginx does so for auth_request, error_page
+	// and X-Accel-Redirect, and before 1.29.6 with scgi_request_buffering off.
+	// The handler need not read or close Body.
 	Body io.ReadCloser
 
 	ctx  context.Context // nil: Background
@@ -220,12 +226,12 @@ var (
 	errHeaderDuplicate    = errors.New("the header has a name twice")
 	errHeaderMany         = fmt.Errorf("the header has more than %d variables", maxVariables)
 	errLengthMissing      = errors.New("no CONTENT_LENGTH")
-	errLengthSyntax       = errors.New("CONTENT_LENGTH is not a decimal number that fits 63 bits")
+	errLengthSyntax       = errors.New("CONTENT_LENGTH or HTTP_CONTENT_LENGTH is not a decimal number that fits 63 bits")
 	errLengthTwice        = errors.New("a second CONTENT_LENGTH differs from the first")
 	errLengthNotFirst     = errors.New("CONTENT_LENGTH is not the first variable")
 	errVersionMissing     = errors.New(`no SCGI variable; in nginx, add "include scgi_params;" or "scgi_param SCGI 1;"`)
 	errVersion            = errors.New("the SCGI variable is not 1")
-	errBodyCut            = errors.New("HTTP_CONTENT_LENGTH is greater than CONTENT_LENGTH: part of the body would be lost; in nginx before 1.29.6, set scgi_request_buffering on")
+	errBodyCut            = errors.New("HTTP_CONTENT_LENGTH is greater than CONTENT_LENGTH")
 	errBodyLimit          = errors.New("the body is longer than the limit")
 )
 
@@ -234,16 +240,25 @@ var (
 // which it has since 1.29.8; no request seen from a web server had 200.
 const maxVariables = 1000
 
+// errBodyNotPassed is why a body can't be read that the client has sent.
+var errBodyNotPassed = errors.New("scgi: the web server has not passed on the whole body: HTTP_CONTENT_LENGTH is greater than CONTENT_LENGTH (a request of its own, or scgi_request_buffering off in nginx before 1.29.6)")
+
 // header is what the server itself needs to know of a header block.
 type header struct {
-	length int64 // of the body
+	length int64 // of the body that is passed on
+	client int64 // the greatest HTTP_CONTENT_LENGTH: of the body that the client has sent
 	isHead bool  // REQUEST_METHOD is HEAD
 	isGet  bool  // REQUEST_METHOD is GET
 	isSent bool  // HTTP_TRANSFER_ENCODING is there: the client did send a body
 }
 
+// isCut reports that the client has sent more than the web server passes on.
+func (h header) isCut() bool { return h.client > h.length }
+
 // alone reports that nothing of the request follows its header.
-func (h header) alone() bool { return h.length == 0 && (h.isGet || h.isHead) && !h.isSent }
+func (h header) alone() bool {
+	return h.length == 0 && !h.isCut() && (h.isGet || h.isHead) && !h.isSent
+}
 
 // parseHeader checks block by the rules of SCGI §3, and with strict by their
 // letter.
@@ -256,7 +271,6 @@ func parseHeader(block string, strict bool) (header, error) {
 		return h, errHeaderMany
 	}
 	version := false
-	promised := int64(0) // HTTP_CONTENT_LENGTH
 	for i := 0; i < len(block); {
 		start := i
 		name := block[i:indexNUL(block, i)]
@@ -291,9 +305,11 @@ func parseHeader(block string, strict bool) (header, error) {
 		case "HTTP_TRANSFER_ENCODING":
 			h.isSent = true
 		case "HTTP_CONTENT_LENGTH":
-			if n, _ := wire.ParseDecimal(value); n > promised {
-				promised = n
+			n, ok := wire.ParseDecimal(value)
+			if n == math.MaxInt64 && !ok {
+				return h, errLengthSyntax
 			}
+			h.client = max(h.client, n)
 		}
 	}
 	switch {
@@ -301,7 +317,7 @@ func parseHeader(block string, strict bool) (header, error) {
 		return h, errLengthMissing
 	case !version:
 		return h, errVersionMissing
-	case promised > h.length:
+	case strict && h.isCut():
 		return h, errBodyCut
 	case strict && hasDuplicate(Env{block}):
 		return h, errHeaderDuplicate
@@ -322,12 +338,17 @@ func hasDuplicate(e Env) bool {
 // to CONTENT_LENGTH.
 type body struct {
 	conn   io.Reader
+	length int64      // CONTENT_LENGTH
+	isCut  bool       // the client has sent more: nothing can be read
 	mu     sync.Mutex // held by the one who reads
 	early  string     // the part that came with the header
 	left   atomic.Int64
 	closed atomic.Bool
 	onRead atomic.Pointer[func()] // called once nothing is left
 }
+
+// taken is the number of bytes that were read.
+func (b *body) taken() int64 { return b.length - b.left.Load() }
 
 // whenRead has f called when nothing of the body is left, now or by the read
 // that takes the last byte, or both.
@@ -345,6 +366,8 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case b.closed.Load():
 		return 0, http.ErrBodyReadAfterClose
+	case b.isCut:
+		return 0, errBodyNotPassed
 	case left == 0:
 		return 0, io.EOF
 	case len(p) == 0:

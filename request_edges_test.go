@@ -31,6 +31,7 @@ func TestAlone(t *testing.T) {
 		{header{isHead: true}, true},
 		{header{}, false},
 		{header{isGet: true, length: 1}, false},
+		{header{isGet: true, client: 1}, false},
 		{header{isHead: true, length: 1}, false},
 		{header{isGet: true, isSent: true}, false},
 		{header{isHead: true, isSent: true}, false},

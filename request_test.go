@@ -76,7 +76,9 @@ func TestParseHeaderReasons(t *testing.T) {
 		{block("SCGI", "1", "CONTENT_LENGTH", "0"), true, errLengthNotFirst},
 		{block("CONTENT_LENGTH", "0"), false, errVersionMissing},
 		{block("CONTENT_LENGTH", "0", "SCGI", "2"), false, errVersion},
-		{block("CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"), false, errBodyCut},
+		{block("CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "9223372036854775808"), false, errLengthSyntax},
+		{block("CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"), true, errBodyCut},
+		{block("CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"), false, nil},
 		{block("CONTENT_LENGTH", "0", "SCGI", "1", "A", "", "A", ""), true, errHeaderDuplicate},
 		{block("CONTENT_LENGTH", "0", "SCGI", "1", "A", "", "A", ""), false, nil},
 	} {

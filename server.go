@@ -109,8 +109,8 @@ type Server struct {
 
 	// Strict holds requests to the letter of the specification. Without it,
 	// what real web servers send is accepted too: CONTENT_LENGTH not first
-	// (SCGI §3), repeated names, and a second CONTENT_LENGTH that is empty or
-	// equal to the first.
+	// (SCGI §3), repeated names, a second CONTENT_LENGTH that is empty or equal
+	// to the first, and an HTTP_CONTENT_LENGTH that is greater (see Request).
 	Strict bool
 
 	// AllowHalfClose says that peers on TCP may shut down their writing side
