@@ -331,7 +331,7 @@ func TestConnectionStaysUsableUnderNetHTTPHelpers(t *testing.T) {
 		mux.HandleFunc("/form", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.FormValue("pizza")) })
 		mux.Handle("/files/", http.StripPrefix("/files/", http.FileServer(http.Dir("testdata/vectors"))))
 		start(t, &Server{Handler: HTTPHandler(mux)}, l)
-		want, _ := os.ReadFile("testdata/vectors/protocol.txt")
+		want, _ := os.ReadFile("testdata/vectors/requests.json")
 		for _, test := range []struct {
 			request string
 			status  int
@@ -340,10 +340,10 @@ func TestConnectionStaysUsableUnderNetHTTPHelpers(t *testing.T) {
 			{post("/limit", strings.Repeat("x", 100000)), 413, "too long\n"},
 			{get("/timeout"), 503, "late"},
 			{get("/form?pizza=hawaii"), 200, "hawaii"},
-			{get("/files/protocol.txt"), 200, string(want)},
-			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/protocol.txt", "HTTP_RANGE", "bytes=2-4"), 206, string(want[2:5])},
-			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/protocol.txt", "HTTP_IF_MODIFIED_SINCE", "Fri, 01 Jan 2100 00:00:00 GMT"), 304, ""},
-			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/protocol.txt", "REQUEST_METHOD", "HEAD"), 200, ""},
+			{get("/files/requests.json"), 200, string(want)},
+			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/requests.json", "HTTP_RANGE", "bytes=2-4"), 206, string(want[2:5])},
+			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/requests.json", "HTTP_IF_MODIFIED_SINCE", "Fri, 01 Jan 2100 00:00:00 GMT"), 304, ""},
+			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/requests.json", "REQUEST_METHOD", "HEAD"), 200, ""},
 		} {
 			if r := parseReply(t, ask(t, l.Addr(), test.request)); r.status != test.status || r.body != test.body {
 				t.Errorf("%.60q: %d %.100q", test.request, r.status, r.body)

@@ -6,6 +6,7 @@ package scgi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -249,38 +250,31 @@ func (v vector) goesOn() bool {
 	return err == nil && int64(len(v.input)-end-1) > h.length
 }
 
+// vectors reads requests.json, whose README says what its fields mean.
 func vectors(t testing.TB) (vs []vector) {
-	text, err := os.ReadFile("testdata/vectors/protocol.txt")
+	text, err := os.ReadFile("testdata/vectors/requests.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, paragraph := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-		var v vector
-		for _, line := range strings.Split(paragraph, "\n") {
-			key, value, _ := strings.Cut(line, ": ")
-			switch {
-			case strings.HasPrefix(line, "# "):
-				v.name = line[2:]
-			case key == "input":
-				part, err := strconv.Unquote(value)
-				if err != nil {
-					t.Fatalf("vector %d: %v", i, err)
-				}
-				v.input += part
-			case key == "expect":
-				v.expect = value
-			case key == "strict":
-				v.strict = value
-			case key == "body":
-				v.body, _ = strconv.Unquote(value)
-			case line == "error: short":
-				v.short = true
-			default:
-				t.Fatalf("vector %d: unknown line %q", i, line)
-			}
+	var rows []struct {
+		Name, Rule, Input, Body string
+		Expect                  any // a status or "closed"
+		Strict                  int
+		Short                   bool
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Name == "" || r.Rule == "" {
+			t.Fatalf("a vector has no name or no rule: %+v", r)
 		}
-		if v.strict == "" {
-			v.strict = v.expect
+		v := vector{name: r.Name, input: fromLatin1(r.Input), expect: fmt.Sprint(r.Expect), body: fromLatin1(r.Body), short: r.Short}
+		v.strict = v.expect
+		if r.Strict != 0 {
+			v.strict = strconv.Itoa(r.Strict)
 		}
 		vs = append(vs, v)
 	}
@@ -288,6 +282,15 @@ func vectors(t testing.TB) (vs []vector) {
 		t.Fatalf("only %d vectors, the first is %q", len(vs), vs[0].name)
 	}
 	return vs
+}
+
+// fromLatin1 returns the bytes that s has a character for each of.
+func fromLatin1(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		b = append(b, byte(r))
+	}
+	return string(b)
 }
 
 // echo answers with the body, and with how reading it ended.
