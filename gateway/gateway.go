@@ -87,7 +87,7 @@ func closeUnread(r *http.Request, header http.Header) {
 func gatewayError(w http.ResponseWriter, r *http.Request, err error) {
 	status, reason := gatewayStatus(err)
 	if status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {
-		slog.Error("scgi: gateway", "status", status, "method", r.Method, "uri", fmt.Sprintf("%.200q", r.URL.RequestURI()), "err", err)
+		slog.Error("gateway: gateway", "status", status, "method", r.Method, "uri", fmt.Sprintf("%.200q", r.URL.RequestURI()), "err", err)
 	}
 	closeUnread(r, w.Header())
 	http.Error(w, fmt.Sprintf("%d %s: %s", status, http.StatusText(status), reason), status)

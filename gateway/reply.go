@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -28,11 +29,12 @@ import (
 const maxInterim = 5
 
 var (
-	errReplyHeaderLimit = errors.New("scgi: the reply's header is longer than the limit")
-	errReplyInterim     = errors.New("scgi: too many 1xx replies")
-	errReplyName        = errors.New("scgi: the reply has a header field whose name is no token")
-	errReplyStatus      = errors.New("scgi: the reply's status is not three digits")
-	errReplyLength      = errors.New("scgi: the reply's Content-Length is not one decimal number")
+	errReplyHeaderLimit = errors.New("gateway: the reply's header is longer than the limit")
+	errReplyInterim     = errors.New("gateway: too many 1xx replies")
+	errReplyName        = errors.New("gateway: the reply has a header field whose name is no token")
+	errReplyStatus      = errors.New("gateway: the reply's status is not three digits")
+	errReplyLength      = errors.New("gateway: the reply's Content-Length is not one decimal number")
+	errReplyEncoding    = errors.New("gateway: the reply has a Transfer-Encoding that is not chunked, or a Content-Length beside it")
 )
 
 // readReply reads up to the body.
@@ -83,9 +85,9 @@ func (rt *roundTrip) headerError(err error) error {
 	}
 	switch {
 	case err == io.EOF:
-		return fmt.Errorf("scgi: the reply ended in its header: %w", io.ErrUnexpectedEOF)
+		return fmt.Errorf("gateway: the reply ended in its header: %w", io.ErrUnexpectedEOF)
 	case errors.As(err, new(textproto.ProtocolError)):
-		return fmt.Errorf("scgi: the reply's header: %w", err)
+		return fmt.Errorf("gateway: the reply's header: %w", err)
 	}
 	return err
 }
@@ -129,11 +131,14 @@ func parseStatus(s string) (string, error) {
 	return strings.TrimSpace(code + " " + reason), nil
 }
 
-// dropHopByHop removes what is not for the reply's reader. What net/http needs
-// to see an upgrade is completed: web servers say the Connection themselves.
+// dropHopByHop removes the fields of this one connection, and completes those
+// by which net/http knows an upgrade: web servers add the Connection themselves.
 func dropHopByHop(resp *http.Response) {
-	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding"} {
-		resp.Header.Del(name)
+	resp.TransferEncoding = resp.Header["Transfer-Encoding"]
+	for name := range resp.Header {
+		if wire.IsHopByHop(name) || name == "Connection" {
+			delete(resp.Header, name)
+		}
 	}
 	switch {
 	case resp.StatusCode != http.StatusSwitchingProtocols:
@@ -153,6 +158,13 @@ func (rt *roundTrip) addBody(resp *http.Response) error {
 	if err != nil {
 		return err
 	}
+	in := io.Reader(rt.in)
+	if encoding := resp.TransferEncoding; encoding != nil {
+		if len(encoding) > 1 || !strings.EqualFold(encoding[0], "chunked") || length >= 0 {
+			return fmt.Errorf("%w: %.64q", errReplyEncoding, encoding)
+		}
+		in = httputil.NewChunkedReader(rt.in)
+	}
 	resp.ContentLength = length
 	resp.Body = http.NoBody
 	switch {
@@ -160,7 +172,7 @@ func (rt *roundTrip) addBody(resp *http.Response) error {
 	case resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified:
 		resp.ContentLength = 0
 	case length != 0:
-		resp.Body = &replyBody{rt: rt, left: length}
+		resp.Body = &replyBody{rt: rt, in: in, left: length}
 		return nil
 	}
 	rt.end()
@@ -180,10 +192,12 @@ func replyLength(values []string) (int64, error) {
 	return length, nil
 }
 
-// replyBody is a reply's body: left bytes, or up to the connection's end if
-// left is negative. The connection is closed with the last byte.
+// replyBody is a reply's body: left bytes, or up to the end of in if left is
+// negative. The connection is closed with the last byte, so the trailer fields of
+// a chunked body are never read.
 type replyBody struct {
 	rt     *roundTrip
+	in     io.Reader // rt.in, or the chunks in it
 	left   int64
 	err    error // what Read has come to
 	closed atomic.Bool
@@ -198,7 +212,7 @@ func (b *replyBody) Read(p []byte) (int, error) {
 	case b.left > 0:
 		p = p[:min(int64(len(p)), b.left)]
 	}
-	n, err := b.rt.in.Read(p)
+	n, err := b.in.Read(p)
 	if b.left > 0 {
 		b.left -= int64(n)
 	}

@@ -58,7 +58,12 @@ var sampleReplies = []struct {
 	{"HEAD without length", "HEAD", "A: b\n\nabc", "200 OK", fields{"A": {"b"}}, -1, ""},
 	{"204", "GET", "Status: 204\nContent-Length: 3\n\nabc", "204 No Content", fields{"Content-Length": {"3"}}, 0, ""},
 	{"304", "GET", "Status: 304\nEtag: x\nContent-Length: 3\n\n", "304 Not Modified", fields{"Etag": {"x"}, "Content-Length": {"3"}}, 0, ""},
-	{"hop by hop", "GET", "Connection: close\nKeep-Alive: 1\nProxy-Connection: x\nTE: x\nTrailer: x\nTransfer-Encoding: chunked\nUpgrade: x\nDate: y\n\n1\n", "200 OK", fields{"Date": {"y"}}, -1, "1\n"},
+	{"hop by hop", "GET", "Connection: close\nKeep-Alive: 1\nProxy-Connection: x\nTE: x\nTrailer: x\nUpgrade: x\nDate: y\n\n1\n", "200 OK", fields{"Date": {"y"}}, -1, "1\n"},
+	{"chunked", "GET", "Transfer-Encoding: chunked\nTrailer: T\n\n5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nT: x\r\n\r\n", "200 OK", fields{}, -1, "hello world"},
+	{"chunked, no body", "GET", "Transfer-Encoding: Chunked\n\n0\r\n\r\n", "200 OK", fields{}, -1, ""},
+	{"chunked, trailer cut", "GET", "Transfer-Encoding: chunked\n\n1\r\na\r\n0\r\nT", "200 OK", fields{}, -1, "a"},
+	{"chunked, HEAD", "HEAD", "Transfer-Encoding: chunked\n\n", "200 OK", fields{}, -1, ""},
+	{"chunked, 304", "GET", "Status: 304\nTransfer-Encoding: chunked\n\n", "304 Not Modified", fields{}, 0, ""},
 	{"1xx", "GET", "Status: 103\nLink: x\n\nHTTP/1.1 100 Continue\r\n\r\nStatus: 201\nA: b\n\nx", "201 Created", fields{"A": {"b"}}, -1, "x"},
 	{"five 1xx", "GET", strings.Repeat("Status: 102\n\n", 5) + "\nx", "200 OK", fields{}, -1, "x"},
 }
@@ -149,6 +154,10 @@ func TestTransportRefusesReply(t *testing.T) {
 		"length +2":           {"Content-Length: +2\n\nab", errReplyLength},
 		"length 2, 2":         {"Content-Length: 2, 2\n\nab", errReplyLength},
 		"length huge":         {"Content-Length: 99999999999999999999\n\nab", errReplyLength},
+		"gzip in chunks":      {"Transfer-Encoding: gzip, chunked\n\n0\r\n\r\n", errReplyEncoding},
+		"identity":            {"Transfer-Encoding: identity\n\na", errReplyEncoding},
+		"chunked twice":       {"Transfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n0\r\n\r\n", errReplyEncoding},
+		"chunked with length": {"Transfer-Encoding: chunked\nContent-Length: 1\n\n1\r\na\r\n0\r\n\r\n", errReplyEncoding},
 		"six 1xx":             {strings.Repeat("Status: 102\n\n", 6) + "\nx", errReplyInterim},
 		"1xx only":            {"Status: 100\n\n", io.ErrUnexpectedEOF},
 	} {
@@ -208,6 +217,31 @@ func TestTransportReplyCut(t *testing.T) {
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%s, cut to %q: got %v, want %v", how, raw[:n], err, io.ErrUnexpectedEOF)
 			}
+		}
+	}
+}
+
+// So is one that is cut before the end of its last chunk.
+func TestTransportReplyCutInChunks(t *testing.T) {
+	const raw = "Transfer-Encoding: chunked\n\n5\r\nhello\r\n6\r\n world\r\n0\r\n"
+	for how, chunked := range replyChunkings {
+		for n := range len(raw) {
+			resp, err := roundTripOn("GET", chunked(strings.NewReader(raw[:n])))
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+			}
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%s, cut to %q: got %v, want %v", how, raw[:n], err, io.ErrUnexpectedEOF)
+			}
+		}
+	}
+	for _, body := range []string{"hello", "5\r\nhello world", "-1\r\n", "5\nhello\n0\n", "ffffffffffffffffff\r\n"} {
+		resp, err := roundTripOn("GET", strings.NewReader("Transfer-Encoding: chunked\n\n"+body))
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+		}
+		if err == nil {
+			t.Errorf("chunks %q were decoded", body)
 		}
 	}
 }

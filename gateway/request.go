@@ -228,7 +228,7 @@ func (s *spooled) overflow(body io.Reader) error {
 	}
 	file, err := os.CreateTemp("", "scgi-")
 	if err != nil {
-		return fmt.Errorf("scgi: spooling the request's body: %w", err)
+		return fmt.Errorf("gateway: spooling the request's body: %w", err)
 	}
 	s.file = file
 	_ = os.Remove(file.Name()) // where an open file can go, no crash leaves it
@@ -240,7 +240,7 @@ func (s *spooled) overflow(body io.Reader) error {
 	s.Reader = io.MultiReader(s.Reader, bytes.NewReader(first[:]), file)
 	var fault *requestError
 	if err != nil && !errors.As(err, &fault) {
-		err = fmt.Errorf("scgi: spooling the request's body: %w", err)
+		err = fmt.Errorf("gateway: spooling the request's body: %w", err)
 	}
 	return err
 }

@@ -57,7 +57,9 @@ const (
 // There is one connection for each request. A body whose length is not known is
 // first spooled, since SCGI has to announce it. The reply's body ends with
 // io.ErrUnexpectedEOF if the server ended it before its Content-Length; without
-// one, its end can't be told from a cut. After a 101 the body is an
+// one, its end can't be told from a cut. A server that sends its body in chunks
+// (Transfer-Encoding), which CGI has no place for, has them decoded, without
+// trailers. After a 101 the body is an
 // io.ReadWriteCloser over the connection, as net/http's is.
 //
 // A request that can't be sent as SCGI, one with a NUL byte or a line break in
@@ -103,7 +105,7 @@ type Transport struct {
 // requestError is a fault of the request, not of the server that it was for.
 type requestError struct{ err error }
 
-func (e *requestError) Error() string { return "scgi: " + e.err.Error() }
+func (e *requestError) Error() string { return "gateway: " + e.err.Error() }
 func (e *requestError) Unwrap() error { return e.err }
 
 // outgoing is a request as it is sent.
@@ -156,7 +158,7 @@ func (t *Transport) target(u *url.URL) (network, addr string, err error) {
 		path, _, _ := strings.Cut(rest, "?")
 		return "unix", path, nil
 	case scheme == "fd" || scheme == "systemd":
-		return "", "", fmt.Errorf("scgi: %q is an address to listen on, not to connect to", t.Addr)
+		return "", "", fmt.Errorf("gateway: %q is an address to listen on, not to connect to", t.Addr)
 	}
 	return "tcp", t.Addr, nil
 }
