@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +16,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/scgi/internal/leak"
@@ -74,14 +79,14 @@ func readResponse(t *testing.T, in *bufio.Reader, method string) (*http.Response
 
 func TestGatewayPassesOn(t *testing.T) {
 	srv := startGateway(t, "unix", fakeEcho)
-	c, in := rawHTTP(t, srv, "GET /a%2Fb//..//c%20d?x=%zz&y;z= HTTP/1.1\r\nHost: Fe.Test:81\r\nX-A: 1\r\nX-A: 2\r\nProxy: evil\r\n"+
+	c, in := rawHTTP(t, srv, "GET /a%2Fb|//..//c%20d?x=%zz&y;z= HTTP/1.1\r\nHost: Fe.Test:81\r\nX-A: 1\r\nX-A: 2\r\nProxy: evil\r\n"+
 		"X-Forwarded-For: forged\r\nX_Forwarded_For: forged\r\nConnection: X-Gone\r\nX-Gone: x\r\n\r\n")
 	_, got := readResponse(t, in, "GET")
 	ip, port, _ := net.SplitHostPort(c.LocalAddr().String())
 	want := strings.Join([]string{
-		"CONTENT_LENGTH=0", "GATEWAY_INTERFACE=CGI/1.1", "HTTP_HOST=Fe.Test:81", "HTTP_X_A=1, 2", "PATH_INFO=/a/b//..//c d",
+		"CONTENT_LENGTH=0", "GATEWAY_INTERFACE=CGI/1.1", "HTTP_HOST=Fe.Test:81", "HTTP_X_A=1, 2", "PATH_INFO=/a/b|//..//c d",
 		"QUERY_STRING=x=%zz&y;z=", "REMOTE_ADDR=" + ip, "REMOTE_PORT=" + port, "REQUEST_METHOD=GET", "REQUEST_SCHEME=http",
-		"REQUEST_URI=/a%2Fb//..//c%20d?x=%zz&y;z=", "SCGI=1", "SCRIPT_NAME=", "SERVER_NAME=Fe.Test", "SERVER_PORT=81",
+		"REQUEST_URI=/a%2Fb|//..//c%20d?x=%zz&y;z=", "SCGI=1", "SCRIPT_NAME=", "SERVER_NAME=Fe.Test", "SERVER_PORT=81",
 		"SERVER_PROTOCOL=HTTP/1.1", "SERVER_SOFTWARE=go-scgi", "", ""}, "\n")
 	if got != want {
 		t.Errorf("passed on:\n%s\nwant:\n%s", got, want)
@@ -166,28 +171,34 @@ func TestGatewayReplies(t *testing.T) {
 
 // What an app sends reaches the client at once.
 func TestGatewayStreams(t *testing.T) {
-	seen := make(chan struct{})
-	srv := startGateway(t, "tcp", func(c *fakeConn) {
-		c.request()
-		c.send("\n")
-		for range 3 {
-			c.send("tick")
-			<-seen
-		}
-	})
-	resp, err := srv.Client().Get(srv.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for range 3 {
-		if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
-			t.Fatal(err)
-		}
-		seen <- struct{}{}
-	}
-	if _, err := resp.Body.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("at the end: %v", err)
+	for name, head := range map[string]string{"no length": "\n", "length": "Content-Length: 12\n\n"} {
+		t.Run(name, func(t *testing.T) {
+			seen := make(chan struct{})
+			srv := startGateway(t, "tcp", func(c *fakeConn) {
+				c.request()
+				c.send(head)
+				<-seen
+				for range 3 {
+					c.send("tick")
+					<-seen
+				}
+			})
+			resp, err := srv.Client().Get(srv.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			seen <- struct{}{}
+			for range 3 {
+				if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
+					t.Fatal(err)
+				}
+				seen <- struct{}{}
+			}
+			if _, err := resp.Body.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("at the end: %v", err)
+			}
+		})
 	}
 }
 
@@ -250,13 +261,6 @@ func quietLog(t *testing.T) *bytes.Buffer {
 	return &b
 }
 
-// gatewayTo is Gateway with another Transport.
-func gatewayTo(tr *Transport) http.Handler {
-	g := New(tr.Addr).(*handler)
-	g.proxy.Transport = tr
-	return g
-}
-
 func TestGatewayErrors(t *testing.T) {
 	silent := func(c *fakeConn) { c.request(); c.drain() }
 	dead := fakeDead(t)
@@ -269,6 +273,12 @@ func TestGatewayErrors(t *testing.T) {
 	}{
 		"refused":        {script: silent, set: func(t *Transport) { t.Addr = dead }, status: 502, logs: true},
 		"missing socket": {script: silent, set: func(t *Transport) { t.Addr = "unix:/nonexistent/x" }, status: 502, logs: true},
+		"no disk": {request: func(r *http.Request) {
+			missing := filepath.Join(t.TempDir(), "missing")
+			t.Setenv("TMPDIR", missing)
+			t.Setenv("TMP", missing)
+			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeroSource{}, 2*spoolMemory)), 2*spoolMemory
+		}, script: silent, status: 500, logs: true},
 		"not to dial":    {script: silent, set: func(t *Transport) { t.Addr = "fd:0" }, status: 502, logs: true},
 		"no reply":       {script: func(c *fakeConn) { c.request() }, status: 502, logs: true},
 		"no header":      {script: fakeAnswer("garbage\n"), status: 502, logs: true},
@@ -298,7 +308,7 @@ func TestGatewayErrors(t *testing.T) {
 				row.request(req)
 			}
 			w := httptest.NewRecorder()
-			gatewayTo(tr).ServeHTTP(w, req)
+			tr.Handler().ServeHTTP(w, req)
 			if w.Code != row.status || strings.Count(w.Body.String(), "\n") != 1 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
 				t.Errorf("got %d %q, want %d and a line", w.Code, w.Body, row.status)
 			}
@@ -321,30 +331,22 @@ func fakeDead(t *testing.T) string {
 
 // A client that waits for the answer before it sends on gets it, and what it
 // sends then is not taken for a request.
-func TestGatewayAnswersEarly(t *testing.T) {
+func TestGatewayRefusesEarly(t *testing.T) {
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: fe.test\r\n\r\n"
 	for name, row := range map[string]struct {
 		length string
-		set    func(*Transport)
+		tr     *Transport
 		status int
 	}{
-		"by the server": {"Content-Length: 1000", func(*Transport) {}, 413},
-		"dead server":   {"Content-Length: 1000", func(tr *Transport) { tr.Addr = fakeDead(t) }, 502},
-		"by the spool":  {"Transfer-Encoding: chunked", func(tr *Transport) { tr.MaxSpoolBytes = 1 }, 413},
+		"length too long":    {"Content-Length: 1000", &Transport{MaxSpoolBytes: 999}, 413},
+		"chunks too long":    {"Transfer-Encoding: chunked", &Transport{MaxSpoolBytes: 1}, 413},
+		"too many at a time": {"Content-Length: 1000", fullTransport(), 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leak.Goroutines(t)
 			quietLog(t)
-			addr := fakeServer(t, "tcp", func(c *fakeConn) {
-				if slices.Contains(c.header(), "/smuggled") {
-					t.Error("the body was taken for a request")
-				}
-				c.send("Status: 413\nContent-Length: 2\n\nno")
-				c.drain()
-			})
-			tr := &Transport{Addr: addr}
-			row.set(tr)
-			srv := httptest.NewServer(gatewayTo(tr))
+			row.tr.Addr = fakeServer(t, "tcp", func(*fakeConn) { t.Error("the server was asked") })
+			srv := httptest.NewServer(row.tr.Handler())
 			t.Cleanup(srv.Close)
 			c, in := rawHTTP(t, srv, "POST /upload HTTP/1.1\r\nHost: fe.test\r\n"+row.length+"\r\n\r\n3\r\nabc\r\n")
 			if resp, _ := readResponse(t, in, "POST"); resp.StatusCode != row.status || !resp.Close {
@@ -359,85 +361,206 @@ func TestGatewayAnswersEarly(t *testing.T) {
 	}
 }
 
-// A reply streams while the client still sends.
-func TestGatewayBothWays(t *testing.T) {
-	srv := startGateway(t, "tcp", func(c *fakeConn) {
-		c.header()
-		c.send("\nhello")
-		if n, err := io.CopyN(io.Discard, c.in, 1000); err != nil {
-			t.Errorf("%d bytes of body, %v", n, err)
+// fullTransport is a Transport that has no place for a spool.
+func fullTransport() *Transport {
+	tr := &Transport{MaxSpools: 1}
+	tr.spools.Add(1)
+	return tr
+}
+
+// Clients that upload slowly take places of the spool, and no worker. Past the
+// places uploads are refused, and other requests are served.
+func TestGatewaySlowClients(t *testing.T) {
+	leak.Goroutines(t)
+	quietLog(t)
+	const slow = 20
+	var asked atomic.Int64
+	tr := &Transport{MaxSpools: slow, Addr: fakeServer(t, "unix", func(c *fakeConn) {
+		asked.Add(1)
+		fakeEcho(c)
+	})}
+	srv := httptest.NewServer(tr.Handler())
+	t.Cleanup(srv.Close)
+	post := func(n int) (net.Conn, *bufio.Reader) {
+		return rawHTTP(t, srv, fmt.Sprintf("POST / HTTP/1.1\r\nHost: fe.test\r\nContent-Length: %d\r\n\r\na", n))
+	}
+	get := func() {
+		t.Helper()
+		_, in := rawHTTP(t, srv, "GET / HTTP/1.1\r\nHost: fe.test\r\n\r\n")
+		if resp, _ := readResponse(t, in, "GET"); resp.StatusCode != 200 {
+			t.Errorf("got %v", resp)
 		}
-		c.send("done")
-	})
-	c, in := rawHTTP(t, srv, "POST / HTTP/1.1\r\nHost: fe.test\r\nContent-Length: 1000\r\n\r\nabc")
-	resp, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
 	}
-	got := make([]byte, 5)
-	if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != "hello" {
-		t.Errorf("got %q, %v", got, err)
+	c, in := post(2)
+	for range slow - 1 {
+		post(1000)
 	}
-	_, _ = c.Write(make([]byte, 997))
-	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "done" {
-		t.Errorf("then %q, %v", got, err)
+	for tr.spools.Load() < slow {
+		runtime.Gosched()
+	}
+	get()
+	if _, in := post(1); true {
+		if resp, _ := readResponse(t, in, "POST"); resp.StatusCode != 503 {
+			t.Errorf("got %v, want 503", resp)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the server was asked %d times for one page", n)
+	}
+	_, _ = io.WriteString(c, "b")
+	if resp, body := readResponse(t, in, "POST"); resp.StatusCode != 200 || !strings.HasSuffix(body, "\nab") {
+		t.Errorf("got %v, %q", resp, body)
+	}
+	if _, in := post(1); true {
+		if resp, _ := readResponse(t, in, "POST"); resp.StatusCode != 200 {
+			t.Errorf("got %v, want 200 in the place that is free again", resp)
+		}
 	}
 }
 
-// deadlineWriter is a ResponseWriter whose read deadline ends a Read.
-type deadlineWriter struct {
+// deadlines is a ResponseWriter that keeps the read deadlines it is given, as
+// the time until them.
+type deadlines struct {
 	*httptest.ResponseRecorder
-	end func()
+	set []time.Duration
 }
 
-func (w deadlineWriter) SetReadDeadline(time.Time) error {
-	w.end()
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	wait := time.Duration(0)
+	if !t.IsZero() {
+		wait = time.Until(t)
+	}
+	d.set = append(d.set, wait)
 	return nil
 }
 
-// Nobody reads a request's body once the handler has returned.
-func TestGatewayBodyEnds(t *testing.T) {
+// A body that stops is given up after a minute, if the http.Server has no limit
+// of its own.
+func TestGatewayBodyStops(t *testing.T) {
+	for limit, want := range map[time.Duration][]time.Duration{
+		0:           {bodyTimeout, bodyTimeout, 0},
+		time.Second: nil,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+			body := io.MultiReader(strings.NewReader("a"), readerFunc(func([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }))
+			req := httptest.NewRequest("POST", "http://fe.test/", body)
+			req = req.WithContext(context.WithValue(req.Context(), http.ServerContextKey, &http.Server{ReadTimeout: limit}))
+			req.ContentLength = 9
+			New("").ServeHTTP(w, req)
+			if w.Code != 408 || w.Header().Get("Connection") != "close" || !slices.Equal(w.set, want) {
+				t.Errorf("got %d, deadlines %v, want %v", w.Code, w.set, want)
+			}
+		})
+	}
+}
+
+// A body that is read whole is the Transport's own: no file and no place is
+// held once it was sent.
+func TestGatewayReleasesSpool(t *testing.T) {
+	leak.TempFiles(t)
 	leak.Goroutines(t)
-	reading, release := make(chan struct{}), make(chan struct{})
-	var over atomic.Bool // of the Read
-	addr := fakeServer(t, "tcp", func(c *fakeConn) {
-		c.header()
-		<-reading
-		c.send("Status: 413\n\n")
-	})
-	w := deadlineWriter{httptest.NewRecorder(), func() { close(release) }}
-	req := httptest.NewRequest("POST", "http://fe.test/", readerFunc(func([]byte) (int, error) {
-		close(reading)
-		<-release
-		over.Store(true)
-		return 0, os.ErrDeadlineExceeded
-	}))
-	req.ContentLength = 9
-	New(addr).ServeHTTP(w, req)
-	if w.Code != 413 || !over.Load() {
-		t.Errorf("got %d, the body's Read is over: %t", w.Code, over.Load())
-	}
-}
-
-// A body is whole with its last byte, even if nobody has asked for its end.
-func TestGatewayBodyWhole(t *testing.T) {
-	body := &clientBody{ReadCloser: io.NopCloser(strings.NewReader("abc"))}
-	body.left.Store(3)
-	for range 3 {
-		if body.whole() {
-			t.Error("whole too early")
+	var tr Transport
+	reply := make(chan struct{})
+	tr.Addr = fakeServer(t, "unix", func(c *fakeConn) {
+		c.request()
+		for tr.spools.Load() > 0 { // while the handler runs
+			runtime.Gosched()
 		}
-		_, _ = body.Read(make([]byte, 1))
+		c.send("\n")
+		close(reply)
+	})
+	for _, upgrade := range []string{"", "\x7f"} { // ReverseProxy refuses the second
+		req := httptest.NewRequest("POST", "http://fe.test/", io.LimitReader(zeroSource{}, 2*spoolMemory))
+		if upgrade != "" {
+			req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {upgrade}}
+		}
+		tr.Handler().ServeHTTP(httptest.NewRecorder(), req)
+		if n := tr.spools.Load(); n != 0 {
+			t.Errorf("%d places are held", n)
+		}
 	}
-	if !body.whole() {
-		t.Error("not whole")
+	<-reply
+}
+
+// Header and body, which are both at hand, go out in one write.
+func TestGatewaySendsAtOnce(t *testing.T) {
+	leak.Goroutines(t)
+	first := make(chan string, 2)
+	conn := &stubConn{write: func(p []byte) (int, error) { first <- string(p); return len(p), nil }}
+	conn.reply = readerFunc(func(p []byte) (int, error) {
+		if sent := <-first; !strings.HasSuffix(sent, ",hello") {
+			t.Errorf("the first write is %q", sent)
+		}
+		return copy(p, "Content-Length: 0\n\n"), nil
+	})
+	tr := &Transport{DialContext: dialed(conn)}
+	tr.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "http://fe.test/", strings.NewReader("hello")))
+}
+
+// With a ReverseProxy an upload is sent on as it comes.
+func TestReverseProxyStreamsUpload(t *testing.T) {
+	leak.Goroutines(t)
+	seen := make(chan struct{})
+	tr := &Transport{Addr: fakeServer(t, "tcp", func(c *fakeConn) {
+		c.header()
+		for range 2 {
+			_, _ = io.CopyN(io.Discard, c.in, 3)
+			seen <- struct{}{}
+		}
+		c.send("\n")
+	})}
+	srv := httptest.NewServer(&httputil.ReverseProxy{Transport: tr, Rewrite: func(*httputil.ProxyRequest) {}})
+	t.Cleanup(srv.Close)
+	c, in := rawHTTP(t, srv, "POST / HTTP/1.1\r\nHost: fe.test\r\nContent-Length: 6\r\n\r\nabc")
+	<-seen
+	_, _ = io.WriteString(c, "def")
+	<-seen
+	if resp, _ := readResponse(t, in, "POST"); resp.StatusCode != 200 {
+		t.Errorf("got %v", resp)
 	}
 }
 
-// The default address is the server's own default.
+// Behind StripPrefix the server gets the path that is left.
+func TestGatewayBehindStripPrefix(t *testing.T) {
+	leak.Goroutines(t)
+	w := httptest.NewRecorder()
+	http.StripPrefix("/app", New(fakeServer(t, "tcp", fakeEcho))).ServeHTTP(w, httptest.NewRequest("GET", "/app/a%2Fb?c", nil))
+	for _, want := range []string{"\nREQUEST_URI=/a%2Fb?c\n", "\nPATH_INFO=/a/b\n", "\nQUERY_STRING=c\n"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("want %q in\n%s", want, w.Body)
+		}
+	}
+}
+
+// The log has the URI as the client sent it, cut; quoting is the slog.Handler's.
+func TestGatewayLogsURI(t *testing.T) {
+	long := "/" + strings.Repeat("x", 1000)
+	for uri, want := range map[string]string{"/a%2Fb?\"|": "/a%2Fb?\"|", long: long[:200]} {
+		quietLog(t)
+		var b bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewJSONHandler(&b, nil)))
+		New(fakeDead(t)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", uri, nil))
+		var line struct{ URI, Method string }
+		if err := json.Unmarshal(b.Bytes(), &line); err != nil || line.URI != want || line.Method != "GET" {
+			t.Errorf("logged %s, %v; want the URI %s", &b, err, want)
+		}
+	}
+}
+
+// The default address is the server's own default, whatever URL a client sends.
 func TestGatewayDefaultAddr(t *testing.T) {
-	if tr := New("").(*handler).proxy.Transport.(*Transport); tr.Addr != "127.0.0.1:4000" {
-		t.Errorf("got %q, want %q", tr.Addr, "127.0.0.1:4000")
+	var dialed []string
+	tr := &Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+		dialed = append(dialed, addr)
+		return nil, errTest
+	}}
+	quietLog(t)
+	for _, url := range []string{"/", "http://fe.test/", "scgi://192.0.2.1:81/"} {
+		tr.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", url, nil))
+	}
+	if want := slices.Repeat([]string{"127.0.0.1:4000"}, 3); !slices.Equal(dialed, want) {
+		t.Errorf("dialed %v, want %v", dialed, want)
 	}
 }
 

@@ -1,32 +1,21 @@
 package gateway
 
 // transport_request.go owns what the client side says of a request: its
-// variables (RFC 3875 §4.1) and the spool for a body of unknown length. Rule:
-// no name is sent twice, and nothing that a client can put into a header field
+// variables (RFC 3875 §4.1). Rule: no name is sent twice, and nothing that a client can put into a header field
 // passes for a variable of the web server's.
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
 	"example.com/scgi/internal/wire"
 )
-
-// spoolMemory is the part of a spooled body that is held in memory, as in the
-// reference's http_server.
-const spoolMemory = 512 << 10
 
 // block is a header block in the making, without its CONTENT_LENGTH.
 type block struct {
@@ -55,7 +44,7 @@ func variables(req *http.Request) (string, error) {
 	var b block
 	b.add("SCGI", "1")
 	b.add("REQUEST_METHOD", cmp.Or(req.Method, http.MethodGet))
-	b.addURL(req.URL)
+	b.addURL(req)
 	b.add("SERVER_PROTOCOL", cmp.Or(req.Proto, "HTTP/1.1"))
 	b.add("GATEWAY_INTERFACE", "CGI/1.1")
 	b.add("SERVER_SOFTWARE", "go-scgi")
@@ -68,8 +57,9 @@ func variables(req *http.Request) (string, error) {
 	return b.b.String(), b.err
 }
 
-func (b *block) addURL(u *url.URL) {
-	b.add("REQUEST_URI", u.RequestURI())
+func (b *block) addURL(req *http.Request) {
+	u := req.URL
+	b.add("REQUEST_URI", requestURI(req))
 	b.add("QUERY_STRING", u.RawQuery)
 	b.add("SCRIPT_NAME", "")
 	path := cmp.Or(u.Path, "/")
@@ -77,6 +67,21 @@ func (b *block) addURL(u *url.URL) {
 		path = "" // a PATH_INFO begins with a slash
 	}
 	b.add("PATH_INFO", path)
+}
+
+// requestURI is the URI as the client sent it, unless a handler has changed the
+// URL since. URL.RequestURI encodes what the client did not, and then forgets
+// which slashes were encoded.
+func requestURI(req *http.Request) string {
+	raw := req.RequestURI
+	if _, rest, ok := strings.Cut(raw, "://"); ok && raw[0] != '/' { // absolute form
+		raw = rest[max(0, strings.IndexByte(rest, '/')):]
+	}
+	u, err := url.ParseRequestURI(raw)
+	if err != nil || raw[0] != '/' || u.Path != req.URL.Path || u.RawQuery != req.URL.RawQuery {
+		return req.URL.RequestURI()
+	}
+	return raw
 }
 
 // addServer adds the name and port that the client asked for, or if it did not
@@ -162,97 +167,4 @@ func isUpgrade(fields http.Header) bool {
 	return fields.Get("Upgrade") != "" && slices.ContainsFunc(options, func(option string) bool {
 		return strings.EqualFold(strings.TrimSpace(option), "upgrade")
 	})
-}
-
-// spooled is a body that was read to its end to learn its size.
-type spooled struct {
-	io.Reader
-	size int64
-	file *os.File // nil: all is in memory
-}
-
-// spool reads body, at most limit bytes of it, and closes it. If ctx is
-// cancelled it does not wait for that.
-func spool(ctx context.Context, body *requestBody, limit int64) (*spooled, error) {
-	s := new(spooled)
-	done := make(chan error)
-	go func() {
-		err := s.fill(body, limit)
-		_ = body.Close()
-		if err != nil {
-			_ = s.Close()
-		}
-		select {
-		case done <- err:
-		case <-ctx.Done():
-			_ = s.Close()
-		}
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			return nil, ctxOr(ctx, err)
-		}
-		return s, nil
-	case <-ctx.Done():
-		body.abandon()
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (s *spooled) fill(body io.Reader, limit int64) error {
-	if limit < 0 {
-		limit = math.MaxInt64 - 1
-	}
-	body = io.LimitReader(body, limit+1)
-	var memory bytes.Buffer
-	n, err := io.CopyN(&memory, body, spoolMemory)
-	s.Reader, s.size = &memory, n
-	if err == nil {
-		err = s.overflow(body)
-	}
-	switch {
-	case err != nil && err != io.EOF:
-		return err
-	case s.size > limit:
-		return &requestError{&http.MaxBytesError{Limit: limit}}
-	}
-	return nil
-}
-
-// overflow takes the rest of body into a temporary file.
-func (s *spooled) overflow(body io.Reader) error {
-	var first [1]byte
-	if _, err := io.ReadFull(body, first[:]); err != nil {
-		return err // io.EOF: there is no rest
-	}
-	file, err := os.CreateTemp("", "scgi-")
-	if err != nil {
-		return fmt.Errorf("gateway: spooling the request's body: %w", err)
-	}
-	s.file = file
-	_ = os.Remove(file.Name()) // where an open file can go, no crash leaves it
-	n, err := io.Copy(file, body)
-	s.size += 1 + n
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	s.Reader = io.MultiReader(s.Reader, bytes.NewReader(first[:]), file)
-	var fault *requestError
-	if err != nil && !errors.As(err, &fault) {
-		err = fmt.Errorf("gateway: spooling the request's body: %w", err)
-	}
-	return err
-}
-
-// Close removes what is on disk.
-func (s *spooled) Close() error {
-	if s.file == nil {
-		return nil
-	}
-	err := s.file.Close()
-	if rm := os.Remove(s.file.Name()); rm != nil && !errors.Is(rm, os.ErrNotExist) {
-		err = errors.Join(err, rm)
-	}
-	return err
 }

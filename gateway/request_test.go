@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -116,6 +114,13 @@ func TestTransportVariables(t *testing.T) {
 		"no protocol":    {func(r *http.Request) { r.Proto = "" }, map[string]string{"SERVER_PROTOCOL": "HTTP/1.1"}},
 		"HTTP/2":         {func(r *http.Request) { r.Proto = "HTTP/2.0" }, map[string]string{"SERVER_PROTOCOL": "HTTP/2.0"}},
 		"raw path":       {func(r *http.Request) { r.URL, _ = url.Parse("/a%2Fb//../c?") }, map[string]string{"REQUEST_URI": "/a%2Fb//../c?", "PATH_INFO": "/a/b//../c"}},
+		"as it came":     {func(r *http.Request) { r.URL, _ = url.Parse("/a%2Fb%7Cc?%zz"); r.RequestURI = "/a%2Fb|c?%zz" }, map[string]string{"REQUEST_URI": "/a%2Fb|c?%zz", "PATH_INFO": "/a/b|c", "QUERY_STRING": "%zz"}},
+		"absolute":       {func(r *http.Request) { r.URL, _ = url.Parse("http://a/a%2Fb%7Cc"); r.RequestURI = "http://a/a%2Fb|c" }, map[string]string{"REQUEST_URI": "/a%2Fb|c"}},
+		"absolute, bare": {func(r *http.Request) { r.URL, _ = url.Parse("http://a"); r.RequestURI = "http://a" }, map[string]string{"REQUEST_URI": "/"}},
+		"authority":      {func(r *http.Request) { r.URL = &url.URL{Host: "fe.test:443"}; r.RequestURI = "fe.test:443" }, map[string]string{"REQUEST_URI": "/"}},
+		"URL in path":    {func(r *http.Request) { r.URL, _ = url.Parse("/http://a/|"); r.RequestURI = "/http://a/|" }, map[string]string{"REQUEST_URI": "/http://a/|"}},
+		"other path":     {func(r *http.Request) { r.URL, _ = url.Parse("/b|c"); r.RequestURI = "/a/b|c" }, map[string]string{"REQUEST_URI": "/b%7Cc", "PATH_INFO": "/b|c"}},
+		"other query":    {func(r *http.Request) { r.URL, _ = url.Parse("/?b"); r.RequestURI = "/?a" }, map[string]string{"REQUEST_URI": "/?b", "QUERY_STRING": "b"}},
 		"two slashes":    {func(r *http.Request) { r.URL = &url.URL{Path: "//evil/x"} }, map[string]string{"REQUEST_URI": "//evil/x", "PATH_INFO": "//evil/x"}},
 		"asterisk":       {func(r *http.Request) { r.URL = &url.URL{Path: "*"} }, map[string]string{"REQUEST_URI": "*", "PATH_INFO": ""}},
 		"opaque":         {func(r *http.Request) { r.URL = &url.URL{Opaque: "fe.test:443"} }, map[string]string{"REQUEST_URI": "fe.test:443", "PATH_INFO": ""}},
@@ -220,7 +225,7 @@ func TestTransportTarget(t *testing.T) {
 		{"", "http://a/b", "", ""},
 	} {
 		u, _ := url.Parse(row.url)
-		network, addr, err := (&Transport{Addr: row.addr}).target(u)
+		network, addr, err := target(row.addr, u)
 		if network != row.network || addr != row.want || (err == nil) != (row.want != "") {
 			t.Errorf("%q, %s: %s %s, %v; want %s %s", row.addr, row.url, network, addr, err, row.network, row.want)
 		}
@@ -271,83 +276,4 @@ func TestTransportBodyFails(t *testing.T) {
 		t.Errorf("got %v, want %v", err, errTest)
 	}
 	body.wantClosed(t)
-}
-
-func TestTransportSpools(t *testing.T) {
-	for _, size := range []int{0, 1, spoolMemory - 1, spoolMemory, spoolMemory + 1, 3 * spoolMemory} {
-		for _, length := range []int64{0, -1} {
-			t.Run(fmt.Sprint(size, length), func(t *testing.T) {
-				leak.TempFiles(t)
-				leak.Goroutines(t)
-				var got string
-				addr := fakeServer(t, "tcp", func(c *fakeConn) {
-					_, got = c.request()
-					c.send("\n")
-				})
-				data := bytes.Repeat([]byte("0123456789abcde"), size/15+1)[:size]
-				body := newSourceBody(bytes.NewReader(data))
-				req, _ := http.NewRequest("POST", "http://fe.test/", body)
-				req.ContentLength = length
-				resp, err := (&Transport{Addr: addr, MaxSpoolBytes: int64(max(size, 1))}).RoundTrip(req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-					t.Fatal(err)
-				}
-				if got != string(data) {
-					t.Errorf("%d bytes arrived, not the %d that were sent", len(got), size)
-				}
-				body.wantClosed(t)
-			})
-		}
-	}
-}
-
-// Whatever comes first, the end of the body or that of the context, no file is
-// left.
-func TestTransportSpoolCancelled(t *testing.T) {
-	for range 20 {
-		leak.TempFiles(t)
-		leak.Goroutines(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		body := newSourceBody(io.MultiReader(io.LimitReader(zeroSource{}, 2*spoolMemory), readerFunc(func([]byte) (int, error) {
-			cancel()
-			return 0, io.EOF
-		})))
-		if s, err := spool(ctx, newRequestBody(body), -1); err == nil {
-			s.Close()
-		} else if !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want %v", err, context.Canceled)
-		}
-		body.wantClosed(t)
-	}
-}
-
-func TestTransportSpoolLimit(t *testing.T) {
-	for _, limit := range []int64{1, 100, spoolMemory, spoolMemory + 1, 2 * spoolMemory} {
-		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			leak.TempFiles(t)
-			s, err := spool(t.Context(), newRequestBody(io.NopCloser(bytes.NewReader(make([]byte, limit+1)))), limit)
-			var tooLong *http.MaxBytesError
-			if !errors.As(err, &tooLong) || tooLong.Limit != limit || s != nil {
-				t.Errorf("got %v, want an http.MaxBytesError of %d", err, limit)
-			}
-		})
-	}
-	s, err := spool(t.Context(), newRequestBody(io.NopCloser(strings.NewReader("abc"))), -1)
-	if err != nil || s.size != 3 {
-		t.Errorf("without a limit: %v, %v", s, err)
-	}
-}
-
-func TestTransportSpoolNoDisk(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing")
-	t.Setenv("TMPDIR", missing)
-	t.Setenv("TMP", missing)
-	_, err := spool(t.Context(), newRequestBody(io.NopCloser(bytes.NewReader(make([]byte, 2*spoolMemory)))), -1)
-	var fault *requestError
-	if !errors.Is(err, os.ErrNotExist) || errors.As(err, &fault) {
-		t.Errorf("got %v, want os.ErrNotExist, not as the request's fault", err)
-	}
 }

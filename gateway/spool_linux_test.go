@@ -15,9 +15,9 @@ import (
 func TestSpoolFullDisk(t *testing.T) {
 	leak.TempFiles(t)
 	limitFileSize(t, spoolMemory)
-	_, err := spool(t.Context(), newRequestBody(io.NopCloser(io.LimitReader(zeroSource{}, 8*spoolMemory))), -1)
+	_, err := new(Transport).spool(t.Context(), newRequestBody(io.NopCloser(io.LimitReader(zeroSource{}, 8*spoolMemory))))
 	var fault *requestError
-	if !errors.Is(err, syscall.EFBIG) || errors.As(err, &fault) {
+	if !errors.Is(err, syscall.EFBIG) || !errors.Is(err, errSpoolDisk) || errors.As(err, &fault) {
 		t.Errorf("got %v, want the disk's error, not as the request's fault", err)
 	}
 }

@@ -37,7 +37,8 @@ const (
 	defaultReadTimeout    = 60 * time.Second // nginx's scgi_read_timeout
 	defaultWriteTimeout   = 60 * time.Second // nginx's scgi_send_timeout
 	defaultMaxHeaderBytes = 1 << 20          // net/http's own
-	defaultMaxSpoolBytes  = 1 << 30          // the server's MaxBodyBytes
+	defaultMaxSpoolBytes  = 1 << 30          // scgi.DefaultMaxBodyBytes
+	defaultMaxSpools      = 1024             // four times scgi.DefaultMaxWorkers
 )
 
 // Transport is an [http.RoundTripper] that speaks SCGI: it hands requests to an
@@ -96,10 +97,17 @@ type Transport struct {
 	ReadTimeout  time.Duration
 	WriteTimeout time.Duration
 
-	// MaxSpoolBytes bounds a body of unknown length, which is held in memory
-	// up to 512 KiB and beyond that in a temporary file. A longer one is an
-	// *http.MaxBytesError. Zero is 1 GiB.
+	// MaxSpoolBytes bounds each body that is read to its end before it is sent:
+	// one of unknown length, and any that [Transport.Handler] receives. The first
+	// 32 KiB are held in memory, the rest in a temporary file. A longer body is
+	// an *http.MaxBytesError. Zero is 1 GiB.
 	MaxSpoolBytes int64
+
+	// MaxSpools bounds the number of such bodies at one time; a request above it
+	// fails. Zero is 1024.
+	MaxSpools int
+
+	spools atomic.Int64
 }
 
 // requestError is a fault of the request, not of the server that it was for.
@@ -118,9 +126,14 @@ type outgoing struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.roundTrip(req, t.Addr)
+}
+
+// roundTrip sends req to the server at addr, or if that is empty, to its URL's.
+func (t *Transport) roundTrip(req *http.Request, addr string) (*http.Response, error) {
 	ctx := req.Context()
 	body := newRequestBody(req.Body)
-	network, addr, err := t.target(req.URL)
+	network, address, err := target(addr, req.URL)
 	if err != nil {
 		_ = body.Close()
 		return nil, err
@@ -129,7 +142,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := t.dial(ctx, network, addr)
+	conn, err := t.dial(ctx, network, address)
 	if err != nil {
 		_ = out.body.Close()
 		return nil, ctxOr(ctx, err)
@@ -144,23 +157,23 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// target is where a request for u is sent.
-func (t *Transport) target(u *url.URL) (network, addr string, err error) {
-	scheme, rest, _ := strings.Cut(t.Addr, ":")
+// target is where a request for u is sent by a Transport with this Addr.
+func target(addr string, u *url.URL) (network, address string, err error) {
+	scheme, rest, _ := strings.Cut(addr, ":")
 	switch {
 	case u == nil:
 		return "", "", &requestError{errors.New("the request has no URL")}
-	case t.Addr == "" && (u.Scheme != "scgi" || u.Hostname() == ""):
+	case addr == "" && (u.Scheme != "scgi" || u.Hostname() == ""):
 		return "", "", &requestError{fmt.Errorf("%.64q is no scgi://host:port URL, and the Transport has no Addr", u.Redacted())}
-	case t.Addr == "":
+	case addr == "":
 		return "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "4000")), nil
 	case scheme == "unix":
 		path, _, _ := strings.Cut(rest, "?")
 		return "unix", path, nil
 	case scheme == "fd" || scheme == "systemd":
-		return "", "", fmt.Errorf("gateway: %q is an address to listen on, not to connect to", t.Addr)
+		return "", "", fmt.Errorf("gateway: %q is an address to listen on, not to connect to", addr)
 	}
-	return "tcp", t.Addr, nil
+	return "tcp", addr, nil
 }
 
 func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -180,9 +193,10 @@ func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, er
 		_ = body.Close()
 		return nil, err
 	}
-	out := &outgoing{body: body, length: req.ContentLength, ready: req.GetBody != nil}
+	_, whole := req.Body.(*spooled)
+	out := &outgoing{body: body, length: req.ContentLength, ready: whole || req.GetBody != nil}
 	if req.ContentLength <= 0 && !body.none {
-		s, err := spool(req.Context(), body, cmp.Or(t.MaxSpoolBytes, defaultMaxSpoolBytes))
+		s, err := t.spool(req.Context(), body)
 		if err != nil {
 			return nil, err
 		}

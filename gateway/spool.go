@@ -1,0 +1,147 @@
+package gateway
+
+// spool.go owns request bodies that are read to their end before they are sent.
+// Rule: they are bounded in size and in number, and nothing of them stays on
+// disk.
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"sync"
+)
+
+// spoolMemory is the part of a spooled body that is held in memory.
+const spoolMemory = 32 << 10
+
+var (
+	errSpools    = errors.New("gateway: too many request bodies are spooled at one time")
+	errSpoolDisk = errors.New("gateway: the request's body can't be stored")
+)
+
+// spooled is a body that was read to its end to learn its size.
+type spooled struct {
+	io.Reader
+	size  int64
+	file  *os.File // nil: all is in memory
+	place func()   // gives back its place among t.spools, once
+}
+
+// newSpool takes a place for a body, which Close gives back.
+func (t *Transport) newSpool() (*spooled, error) {
+	most := int64(cmp.Or(t.MaxSpools, defaultMaxSpools))
+	if n := t.spools.Add(1); most >= 0 && n > most {
+		t.spools.Add(-1)
+		return nil, errSpools
+	}
+	return &spooled{place: sync.OnceFunc(func() { t.spools.Add(-1) })}, nil
+}
+
+// maxSpool is the most bytes that a body may have.
+func (t *Transport) maxSpool() int64 {
+	if t.MaxSpoolBytes < 0 {
+		return math.MaxInt64 - 1
+	}
+	return cmp.Or(t.MaxSpoolBytes, defaultMaxSpoolBytes)
+}
+
+func tooLong(limit int64) error {
+	return &requestError{&http.MaxBytesError{Limit: limit}}
+}
+
+// spool reads body and closes it. If ctx is cancelled it does not wait for that.
+func (t *Transport) spool(ctx context.Context, body *requestBody) (*spooled, error) {
+	s, err := t.newSpool()
+	if err != nil {
+		_ = body.Close()
+		return nil, err
+	}
+	done := make(chan error)
+	go func() {
+		err := s.fill(body, t.maxSpool())
+		_ = body.Close()
+		if err != nil {
+			_ = s.Close()
+		}
+		select {
+		case done <- err:
+		case <-ctx.Done():
+			_ = s.Close()
+		}
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, ctxOr(ctx, err)
+		}
+		return s, nil
+	case <-ctx.Done():
+		body.abandon()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// fill reads body, at most limit bytes of it.
+func (s *spooled) fill(body io.Reader, limit int64) error {
+	body = io.LimitReader(body, limit+1)
+	var memory bytes.Buffer
+	n, err := io.CopyN(&memory, body, spoolMemory)
+	s.Reader, s.size = &memory, n
+	if err == nil {
+		err = s.overflow(body)
+	}
+	switch {
+	case err != nil && err != io.EOF:
+		return err
+	case s.size > limit:
+		return tooLong(limit)
+	}
+	return nil
+}
+
+// overflow takes the rest of body into a temporary file.
+func (s *spooled) overflow(body io.Reader) error {
+	var first [1]byte
+	if _, err := io.ReadFull(body, first[:]); err != nil {
+		return err // io.EOF: there is no rest
+	}
+	file, err := os.CreateTemp("", "scgi-")
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpoolDisk, err)
+	}
+	s.file = file
+	_ = os.Remove(file.Name()) // where an open file can go, no crash leaves it
+	n, err := io.Copy(file, body)
+	s.size += 1 + n
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	s.Reader = io.MultiReader(s.Reader, bytes.NewReader(first[:]), file)
+	var fault *requestError
+	if err != nil && !errors.As(err, &fault) {
+		err = fmt.Errorf("%w: %w", errSpoolDisk, err)
+	}
+	return err
+}
+
+// Close removes what is on disk. It is idempotent.
+func (s *spooled) Close() error {
+	s.place()
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	if rm := os.Remove(s.file.Name()); rm != nil && !errors.Is(rm, os.ErrNotExist) {
+		err = errors.Join(err, rm)
+	}
+	return err
+}
