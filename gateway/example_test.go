@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -38,6 +39,60 @@ func ExampleTransport() {
 	page, err := io.ReadAll(resp.Body)
 	fmt.Println(resp.Status, strings.Contains(string(page), `REQUEST_URI: "/path?query"`), err)
 	// Output: 200 OK true <nil>
+}
+
+// A front end that authenticates, and mounts an app under a prefix. The app reads
+// REMOTE_USER as behind any web server.
+func ExampleTransport_Handler() {
+	l, err := scgi.Listen("127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go scgi.Serve(l, scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		fmt.Fprintf(w, "%s reads %s of %s\n", r.Env.Get("REMOTE_USER"), r.Env.Get("PATH_INFO"), r.Env.Get("SCRIPT_NAME"))
+	}))
+	defer l.Close()
+
+	type userKey struct{}
+	app := (&gateway.Transport{
+		Addr: l.Addr().String(),
+		Env: func(r *http.Request) map[string]string {
+			user, _ := r.Context().Value(userKey{}).(string)
+			return map[string]string{
+				"REMOTE_USER": user,
+				"AUTH_TYPE":   "Basic",
+				"SCRIPT_NAME": "/app",
+				"REQUEST_URI": r.RequestURI, // StripPrefix has shortened the URL
+			}
+		},
+	}).Handler()
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("/app/", func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user != "alice" || password != "secret" { // a real front end looks it up
+			w.Header().Set("WWW-Authenticate", "Basic")
+			http.Error(w, "401 Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		ctx := context.WithValue(r.Context(), userKey{}, user)
+		http.StripPrefix("/app", app).ServeHTTP(w, r.WithContext(ctx))
+	})
+	front := httptest.NewServer(mux)
+	defer front.Close()
+
+	req, err := http.NewRequest("GET", front.URL+"/app/news", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	req.SetBasicAuth("alice", "secret")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	io.Copy(os.Stdout, resp.Body)
+	// Output: alice reads /news of /app
 }
 
 // An HTTP front end for development, and for a host without a web server.

@@ -20,10 +20,17 @@ import (
 // block is a header block in the making, without its CONTENT_LENGTH.
 type block struct {
 	b   strings.Builder
+	env map[string]string // these take the place of ours
 	err error
 }
 
 func (b *block) add(name, value string) {
+	if _, ok := b.env[name]; !ok {
+		b.append(name, value)
+	}
+}
+
+func (b *block) append(name, value string) {
 	if strings.ContainsAny(value, "\x00\r\n") {
 		b.refuse("%s has a NUL byte or a line break: %.64q", name, value)
 	}
@@ -40,8 +47,11 @@ func (b *block) refuse(format string, args ...any) {
 }
 
 // variables is the header block for req, but for CONTENT_LENGTH.
-func variables(req *http.Request) (string, error) {
+func (t *Transport) variables(req *http.Request) (string, error) {
 	var b block
+	if t.Env != nil {
+		b.env = t.Env(req)
+	}
 	b.add("SCGI", "1")
 	b.add("REQUEST_METHOD", cmp.Or(req.Method, http.MethodGet))
 	b.addURL(req)
@@ -54,7 +64,18 @@ func variables(req *http.Request) (string, error) {
 		b.add("REMOTE_PORT", port)
 	}
 	b.addFields(req)
+	b.addEnv()
 	return b.b.String(), b.err
+}
+
+// addEnv adds the variables of Transport.Env in the order of their names.
+func (b *block) addEnv() {
+	for _, name := range slices.Sorted(maps.Keys(b.env)) {
+		if !wire.IsToken(name) || name == "CONTENT_LENGTH" || name == "SCGI" {
+			b.refuse("Transport.Env has the variable %.64q", name)
+		}
+		b.append(name, b.env[name])
+	}
 }
 
 func (b *block) addURL(req *http.Request) {

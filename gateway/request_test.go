@@ -152,7 +152,7 @@ func TestTransportVariables(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			req, _ := http.NewRequest("GET", "http://fe.test/", nil)
 			row.change(req)
-			block, err := variables(req)
+			block, err := new(Transport).variables(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,6 +169,41 @@ func TestTransportVariables(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Variables of Env are sent once, in place of the request's own.
+func TestTransportEnv(t *testing.T) {
+	req, _ := http.NewRequest("GET", "https://fe.test/app/x", nil)
+	req.Header.Set("X-A", "client")
+	tr := &Transport{Env: func(r *http.Request) map[string]string {
+		return map[string]string{"REMOTE_USER": "alice", "SCRIPT_NAME": "/app", "PATH_INFO": strings.TrimPrefix(r.URL.Path, "/app"),
+			"HTTPS": "", "HTTP_X_A": "ours", "HTTP_HOST": "other", "lower": "\xff"}
+	}}
+	block, err := tr.variables(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"REMOTE_USER\x00alice", "SCRIPT_NAME\x00/app", "PATH_INFO\x00/x", "HTTPS\x00", "HTTP_X_A\x00ours", "HTTP_HOST\x00other", "lower\x00\xff", "REQUEST_URI\x00/app/x"} {
+		name, _, _ := strings.Cut(want, "\x00")
+		if !strings.Contains(block, "\x00"+want+"\x00") || strings.Count(block, "\x00"+name+"\x00") != 1 {
+			t.Errorf("want %q, once, in %q", want, block)
+		}
+	}
+	for name, env := range map[string]map[string]string{
+		"CONTENT_LENGTH": {"CONTENT_LENGTH": "1"},
+		"SCGI":           {"SCGI": "1"},
+		"no name":        {"": "x"},
+		"NUL in name":    {"A\x00B": "x"},
+		"= in name":      {"A=B": "x"},
+		"NUL in value":   {"REMOTE_USER": "a\x00b"},
+		"line in value":  {"REMOTE_USER": "a\nb"},
+	} {
+		tr.Env = func(*http.Request) map[string]string { return env }
+		var fault *requestError
+		if _, err := tr.variables(req); !errors.As(err, &fault) {
+			t.Errorf("%s: got %v, want a requestError", name, err)
+		}
 	}
 }
 

@@ -51,8 +51,8 @@ const (
 //
 // The request's URL names the site, from which come HTTP_HOST, SERVER_NAME and
 // the path; a request that a server received, passed on, also has its
-// REMOTE_ADDR. The path is PATH_INFO, SCRIPT_NAME is empty. The header fields
-// Proxy, those with a "_" in their name and those for one connection only are
+// REMOTE_ADDR. The path is PATH_INFO, SCRIPT_NAME is empty; Env can say otherwise.
+// The header fields Proxy, those with a "_" in their name and those for one connection only are
 // not sent, but for an Upgrade.
 //
 // There is one connection for each request. A body whose length is not known is
@@ -74,15 +74,29 @@ type Transport struct {
 	// scheme can be given to an http.Transport:
 	//
 	//	t.RegisterProtocol("scgi", &gateway.Transport{})
+	//
+	// A client that follows redirects can then be sent to any SCGI server that
+	// its host reaches, by any server that it asks.
 	Addr string
+
+	// Env returns variables to add to those of a request, such as REMOTE_USER
+	// and AUTH_TYPE from a front end that authenticates. They take the place of
+	// variables of the same name: SCRIPT_NAME, PATH_INFO and REQUEST_URI for an
+	// app under a prefix, HTTPS and REMOTE_ADDR behind another proxy. A name that
+	// is no token, CONTENT_LENGTH, SCGI, and a value with a NUL byte or a line
+	// break fail the request before anything is dialed.
+	//
+	// The request is the one that RoundTrip gets; from Handler it is a copy of
+	// the client's, with its context. Env must not change it nor read its body.
+	// It is called once for each request, by several goroutines at a time.
+	Env func(*http.Request) map[string]string
 
 	// DialContext makes the connections. Nil is a net.Dialer that waits for
 	// 60 s at most, nginx's scgi_connect_timeout. On a connection without
 	// deadlines there are no timeouts but the context's.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// MaxHeaderBytes bounds the reply's header block. Zero is
-	// 1 MiB.
+	// MaxHeaderBytes bounds the reply's header block. Zero is 1 MiB.
 	MaxHeaderBytes int
 
 	// ReadTimeout and WriteTimeout bound one wait for the server to send, or
@@ -90,10 +104,12 @@ type Transport struct {
 	// the request is sent. Zero is 60 s, nginx's scgi_read_timeout and
 	// scgi_send_timeout. The error is os.ErrDeadlineExceeded.
 	//
-	// On Linux a server makes progress as it takes what was sent, 32 KiB at a
-	// time at the most. Elsewhere, and on a connection of DialContext that hides
-	// its descriptor, progress is what the local kernel accepts, and it may
-	// accept nothing until much of its buffer is free.
+	// On Linux the server's own progress counts, as the kernel reports it: on
+	// TCP what the server's kernel has acknowledged; on a unix socket what the
+	// server has read, by whole writes of at most 32 KiB. Elsewhere, and on a
+	// connection of DialContext that hides its descriptor, progress is what the
+	// local kernel accepts, and it may accept nothing until much of its buffer is
+	// free.
 	ReadTimeout  time.Duration
 	WriteTimeout time.Duration
 
@@ -185,7 +201,7 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 
 // prepare makes req ready to be sent. It closes body if it fails.
 func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, error) {
-	block, err := variables(req)
+	block, err := t.variables(req)
 	if err == nil && body.none && req.ContentLength > 0 {
 		err = &requestError{fmt.Errorf("a ContentLength of %d without a body", req.ContentLength)}
 	}
