@@ -1,9 +1,8 @@
 package gateway
 
-// transport_fake_test.go owns the servers that the client side is tested
-// against: scripted ones on real sockets, and connections without any network.
-// Rule: they parse and write SCGI by themselves, sharing no code with what they
-// test.
+// fake_test.go owns the servers that the tests run against: scripted ones on
+// sockets, and connections without a network. Rule: they parse and write SCGI
+// themselves, and share no code with the package.
 
 import (
 	"bufio"
@@ -112,8 +111,8 @@ func fakeAnswer(reply string) func(*fakeConn) {
 	}
 }
 
-// stubConn is a connection without a peer: it reads the reply and forgets, or
-// hands on, what is written.
+// stubConn is a connection without a peer. Read reads reply; Write calls write or
+// drops its bytes.
 type stubConn struct {
 	net.Conn // nil
 	reply    io.Reader
@@ -155,7 +154,7 @@ var replyChunkings = map[string]func(io.Reader) io.Reader{
 
 var errTest = errors.New("a test's error")
 
-// shortTempDir is a folder whose name leaves room for a socket's.
+// shortTempDir returns a folder whose path leaves room for a socket's name.
 func shortTempDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "scgi")
 	if err != nil {

@@ -25,7 +25,7 @@ func flip(s string, i int) string {
 	return string(b)
 }
 
-// faultyReplies are those whose faults the client side has to find.
+// faultyReplies are replies to damage.
 var faultyReplies = []string{
 	"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\nhello world",
 	"HTTP/1.1 404 Not Found\r\nSet-Cookie: a=b\r\n\r\ngone",
@@ -33,8 +33,8 @@ var faultyReplies = []string{
 	"Status: 103\nLink: x\n\nStatus: 304\nEtag: x\n\n",
 }
 
-// readFuzzed holds each to FuzzReply's invariants: a bounded, clean header, and
-// no body that is not as long as its Content-Length.
+// readFuzzed checks FuzzReply's invariants: a bounded, clean header, and a body as
+// long as its Content-Length.
 func TestReplyWithEveryBitFlipped(t *testing.T) {
 	leak.Goroutines(t)
 	for _, raw := range faultyReplies {
@@ -91,7 +91,7 @@ func TestReplyPausedAtEveryByte(t *testing.T) {
 					}
 				}
 			}
-			time.Sleep(time.Hour) // until all who pause have ended
+			time.Sleep(time.Hour) // until every server has ended
 		})
 	}
 }

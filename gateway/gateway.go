@@ -3,9 +3,9 @@
 // returns an HTTP front end.
 package gateway
 
-// gateway.go owns the HTTP front end. Rule: the request is passed on as it came,
-// no worker of the server waits for a client's body, and every client is
-// answered.
+// gateway.go owns the HTTP front end. Rule: the server gets the request as the
+// client sent it, none of its workers waits for a client's body, and every client
+// gets an answer.
 
 import (
 	"cmp"
@@ -35,35 +35,37 @@ func New(addr string) http.Handler {
 // Handler returns a handler that passes the requests of an [http.Server] on with
 // t, to 127.0.0.1:4000 if t has no Addr. t must not be changed afterwards.
 //
-// It is a web server for development, for tests, and for hosts where a few known
-// clients connect. It is none for the public: it keeps no replies, so a client
-// that reads a long one slowly holds a worker of the server, it does not limit
-// what one client may ask, and timeouts for headers and idle connections are
-// those of the http.Server. Put nginx, lighttpd or Apache in front for that.
+// The handler is the web server for development, for tests, and for hosts that
+// only known clients reach. It is not a web server for the public. It does not
+// store replies, so a client that reads a long one slowly holds a worker of the
+// server; it has no limit on the requests of one client; and the timeouts for
+// headers and idle connections are those of the http.Server. Put nginx, lighttpd
+// or Apache in front of the public.
 //
-// Path, query, host, header fields and the client's address are passed on as
-// they came, WebSocket and other upgrades included. The fields Forwarded,
-// X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto are not, since a
+// The server gets the client's address, and path, query, host and header fields as
+// the client sent them, also those of WebSocket and other upgrades. It does not
+// get Forwarded, X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto, since a
 // client could forge them.
 //
-// A request's body is read to its end before the server is asked, within
-// MaxSpoolBytes and MaxSpools, so slow uploads hold no workers. It fails after
-// 60 s in which none of it arrives, nginx's client_body_timeout, unless the
-// http.Server has a ReadTimeout of its own. To send uploads on as they come, use
-// t with a [httputil.ReverseProxy]. Replies reach the client as they come.
+// The handler reads a request's body to its end, within MaxSpoolBytes and
+// MaxSpools, before it connects to the server, so slow uploads hold no workers. It
+// waits 60 s for each part of the body, nginx's client_body_timeout, unless the
+// http.Server has a ReadTimeout. To stream uploads to the server, use t in a
+// [httputil.ReverseProxy]. Replies are streamed to the client.
 //
-// A body that is too long is answered with 413, one that stops with 408, one
-// above MaxSpools with 503, and a request that can't be sent as SCGI with 400. A
-// server that can't be reached, or breaks its reply before its body, is a 502,
-// one that is too slow a 504. What is 500 or above is logged to slog.Default. A
-// reply that breaks in its body is cut.
+// The handler answers a body over MaxSpoolBytes with 413, one that stops arriving
+// with 408, one over MaxSpools with 503, one that it can't store with 500, and a
+// request that can't be sent as SCGI with 400. If the server can't be reached, or
+// its reply breaks off before the body, the answer is 502, and 504 after a
+// timeout. Answers from 500 up are logged to slog.Default. If the reply breaks off
+// in its body, the client's connection is cut.
 func (t *Transport) Handler() http.Handler {
 	h := &handler{transport: t, addr: cmp.Or(t.Addr, defaultAddr)}
 	h.proxy = httputil.ReverseProxy{
 		Transport:     h,
 		Rewrite:       passOn,
 		ErrorHandler:  fail,
-		FlushInterval: -1, // what the server sends is not held back
+		FlushInterval: -1, // also for a reply with a Content-Length
 	}
 	return h
 }
@@ -80,12 +82,12 @@ func (h *handler) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
+	if r.ContentLength != 0 && r.Body != nil {
 		body, err := h.transport.spoolClient(w, r)
 		if err != nil {
 			if r.ProtoMajor == 1 {
-				// The rest of the body must not be taken for a request, nor
-				// does net/http wait for it then before it answers.
+				// Otherwise net/http waits for the rest of the body
+				// before it sends the answer.
 				w.Header().Set("Connection", "close")
 			}
 			fail(w, r, err)
@@ -125,7 +127,7 @@ func (t *Transport) spoolClient(w http.ResponseWriter, r *http.Request) (*spoole
 	return s, nil
 }
 
-// clientBody is the body of a received request, with a deadline for each wait.
+// clientBody is a received body with a deadline for each Read.
 type clientBody struct {
 	io.ReadCloser
 	rc *http.ResponseController
@@ -136,8 +138,8 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// passOn undoes what ReverseProxy did to the query, and to the body, which the
-// Transport is to close.
+// passOn restores the query and the body, which ReverseProxy has changed: the
+// Transport closes the body.
 func passOn(pr *httputil.ProxyRequest) {
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	if pr.Out.Body != nil {

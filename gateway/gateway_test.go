@@ -30,7 +30,7 @@ import (
 	"example.com/scgi/internal/leak"
 )
 
-// startGateway returns a Gateway's front to an SCGI server that runs script.
+// startGateway returns an HTTP server in front of an SCGI server that runs script.
 func startGateway(t *testing.T, network string, script func(*fakeConn)) *httptest.Server {
 	t.Helper()
 	leak.Goroutines(t)
@@ -169,7 +169,7 @@ func TestGatewayReplies(t *testing.T) {
 	}
 }
 
-// What an app sends reaches the client at once.
+// The client gets what the app flushes at once.
 func TestGatewayStreams(t *testing.T) {
 	for name, head := range map[string]string{"no length": "\n", "length": "Content-Length: 12\n\n"} {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestGatewayClientGone(t *testing.T) {
 	}
 }
 
-// quietLog takes the default logger's place.
+// quietLog captures the default logger's output.
 func quietLog(t *testing.T) *bytes.Buffer {
 	var b bytes.Buffer
 	old := slog.Default()
@@ -319,7 +319,7 @@ func TestGatewayErrors(t *testing.T) {
 	}
 }
 
-// fakeDead is the address of a server that is gone.
+// fakeDead returns the address of a server that has ended.
 func fakeDead(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -329,8 +329,8 @@ func fakeDead(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A client that waits for the answer before it sends on gets it, and what it
-// sends then is not taken for a request.
+// A client that waits for the answer before it sends the rest of its body gets the
+// answer, and the rest is not taken for a request.
 func TestGatewayRefusesEarly(t *testing.T) {
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: fe.test\r\n\r\n"
 	for name, row := range map[string]struct {
@@ -368,8 +368,8 @@ func fullTransport() *Transport {
 	return tr
 }
 
-// Clients that upload slowly take places of the spool, and no worker. Past the
-// places uploads are refused, and other requests are served.
+// Clients that upload slowly take places of the spool, but no workers. Once the
+// places are taken, uploads are refused and other requests are served.
 func TestGatewaySlowClients(t *testing.T) {
 	leak.Goroutines(t)
 	quietLog(t)
@@ -418,8 +418,8 @@ func TestGatewaySlowClients(t *testing.T) {
 	}
 }
 
-// deadlines is a ResponseWriter that keeps the read deadlines it is given, as
-// the time until them.
+// deadlines is a ResponseWriter that records each read deadline as the time until
+// then.
 type deadlines struct {
 	*httptest.ResponseRecorder
 	set []time.Duration
@@ -434,8 +434,8 @@ func (d *deadlines) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// A body that stops is given up after a minute, if the http.Server has no limit
-// of its own.
+// A body that stops arriving is given up after a minute, unless the http.Server has
+// a limit of its own.
 func TestGatewayBodyStops(t *testing.T) {
 	for limit, want := range map[time.Duration][]time.Duration{
 		0:           {bodyTimeout, bodyTimeout, 0},
@@ -455,8 +455,7 @@ func TestGatewayBodyStops(t *testing.T) {
 	}
 }
 
-// A body that is read whole is the Transport's own: no file and no place is
-// held once it was sent.
+// A spooled body holds no file and no place once it is sent.
 func TestGatewayReleasesSpool(t *testing.T) {
 	leak.TempFiles(t)
 	leak.Goroutines(t)
@@ -483,7 +482,7 @@ func TestGatewayReleasesSpool(t *testing.T) {
 	<-reply
 }
 
-// Header and body, which are both at hand, go out in one write.
+// A small request goes out in one write, since its body is at hand.
 func TestGatewaySendsAtOnce(t *testing.T) {
 	leak.Goroutines(t)
 	first := make(chan string, 2)
@@ -498,7 +497,7 @@ func TestGatewaySendsAtOnce(t *testing.T) {
 	tr.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "http://fe.test/", strings.NewReader("hello")))
 }
 
-// With a ReverseProxy an upload is sent on as it comes.
+// A ReverseProxy over a Transport streams an upload.
 func TestReverseProxyStreamsUpload(t *testing.T) {
 	leak.Goroutines(t)
 	seen := make(chan struct{})
@@ -521,7 +520,7 @@ func TestReverseProxyStreamsUpload(t *testing.T) {
 	}
 }
 
-// Behind StripPrefix the server gets the path that is left.
+// Behind StripPrefix the server gets the shortened path.
 func TestGatewayBehindStripPrefix(t *testing.T) {
 	leak.Goroutines(t)
 	w := httptest.NewRecorder()
@@ -533,7 +532,7 @@ func TestGatewayBehindStripPrefix(t *testing.T) {
 	}
 }
 
-// The log has the URI as the client sent it, cut; quoting is the slog.Handler's.
+// The log has the client's URI, cut and not quoted: the slog.Handler quotes it.
 func TestGatewayLogsURI(t *testing.T) {
 	long := "/" + strings.Repeat("x", 1000)
 	for uri, want := range map[string]string{"/a%2Fb?\"|": "/a%2Fb?\"|", long: long[:200]} {
@@ -548,7 +547,8 @@ func TestGatewayLogsURI(t *testing.T) {
 	}
 }
 
-// The default address is the server's own default, whatever URL a client sends.
+// Without an Addr every request goes to the server's default address, also one with
+// an scgi URL.
 func TestGatewayDefaultAddr(t *testing.T) {
 	var dialed []string
 	tr := &Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {

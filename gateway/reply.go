@@ -1,9 +1,9 @@
 package gateway
 
-// transport_reply.go owns the reply as the client side reads it: the header
-// block of RFC 3875 §6, tolerant of what web servers are, and the body. Rule: a
-// reply that was cut is never handed out as a whole one where that can be
-// known, and nothing of a header is taken that a web server would not pass on.
+// reply.go owns the reply: the header block of RFC 3875 §6, read as tolerantly as
+// web servers read it, and the body. Rule: a cut reply is never handed out as a
+// whole one where that can be known, and no header field is accepted that a web
+// server would not pass on.
 
 import (
 	"bufio"
@@ -24,8 +24,7 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// maxInterim is how many 1xx replies may come before the final one, as in
-// net/http.
+// maxInterim is the most 1xx replies before the final one, as in net/http.
 const maxInterim = 5
 
 var (
@@ -37,7 +36,7 @@ var (
 	errReplyEncoding    = errors.New("gateway: the reply has a Transfer-Encoding that is not chunked, or a Content-Length beside it")
 )
 
-// readReply reads up to the body.
+// readReply reads the reply up to its body.
 func (rt *roundTrip) readReply(req *http.Request) (*http.Response, error) {
 	for range maxInterim + 1 {
 		resp, err := rt.readHeader()
@@ -77,8 +76,8 @@ func (rt *roundTrip) readHeader() (*http.Response, error) {
 	return resp, nil
 }
 
-// headerError tells a header that was cut from one that is malformed: textproto
-// complains of the line that was cut before it meets the reason.
+// headerError returns the reason why the header could not be read. textproto
+// reports a cut line as malformed before it meets the error that cut it.
 func (rt *roundTrip) headerError(err error) error {
 	if rt.readErr != nil && rt.in.Buffered() == 0 {
 		err = rt.readErr
@@ -92,7 +91,7 @@ func (rt *roundTrip) headerError(err error) error {
 	return err
 }
 
-// readStatusLine reads the line that HTTP has and CGI has not, if there is one.
+// readStatusLine reads HTTP's status line, which some apps send, if there is one.
 func readStatusLine(tp *textproto.Reader) (string, error) {
 	if first, err := tp.R.Peek(1); err != nil || first[0] != 'H' {
 		return "", nil // ReadMIMEHeader will meet the error
@@ -103,9 +102,8 @@ func readStatusLine(tp *textproto.Reader) (string, error) {
 	return tp.ReadLine()
 }
 
-// replyStatus takes the status from the status line, the Status field or the
-// lack of both (RFC 3875 §6.2), and Status out of the header. It begins with
-// three digits.
+// replyStatus returns the status of the status line, of the Status field or, without
+// both, of RFC 3875 §6.2. It begins with three digits. The field is removed.
 func replyStatus(line string, header http.Header) (string, error) {
 	fields, ok := header["Status"]
 	header.Del("Status")
@@ -148,7 +146,8 @@ func dropHopByHop(resp *http.Response) {
 	}
 }
 
-// addBody gives resp its length and body; without one the connection ends here.
+// addBody sets the length and body of resp. It closes the connection of a reply
+// without a body.
 func (rt *roundTrip) addBody(resp *http.Response) error {
 	rt.room = -1
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -179,7 +178,7 @@ func (rt *roundTrip) addBody(resp *http.Response) error {
 	return nil
 }
 
-// replyLength is the Content-Length, or -1 without one.
+// replyLength returns the Content-Length, or -1 without one.
 func replyLength(values []string) (int64, error) {
 	length := int64(-1)
 	for i, value := range values {
@@ -192,14 +191,14 @@ func replyLength(values []string) (int64, error) {
 	return length, nil
 }
 
-// replyBody is a reply's body: left bytes, or up to the end of in if left is
-// negative. The connection is closed with the last byte, so the trailer fields of
-// a chunked body are never read.
+// replyBody is a reply's body: left bytes of in, or all of it if left is negative.
+// It closes the connection after the last byte, so the trailer of a chunked body is
+// never read.
 type replyBody struct {
 	rt     *roundTrip
 	in     io.Reader // rt.in, or the chunks in it
 	left   int64
-	err    error // what Read has come to
+	err    error // the first error of Read
 	closed atomic.Bool
 }
 
@@ -222,12 +221,12 @@ func (b *replyBody) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// outcome is what Read returns after the connection said err.
+// outcome returns the error of a Read for which in returned err.
 func (b *replyBody) outcome(err error) error {
 	switch {
 	case b.left == 0:
 		return io.EOF
-	case err == io.EOF && b.rt.ctx.Err() != nil: // its doing, perhaps
+	case err == io.EOF && b.rt.ctx.Err() != nil: // perhaps because of it
 		return context.Cause(b.rt.ctx)
 	case err == nil || err == io.EOF && b.left < 0:
 		return err
@@ -239,7 +238,7 @@ func (b *replyBody) outcome(err error) error {
 	return b.rt.reason(err)
 }
 
-// Close ends the connection, and what is still being sent.
+// Close closes the connection, also if the request is still being sent.
 func (b *replyBody) Close() error {
 	b.closed.Store(true)
 	b.rt.end()
@@ -264,7 +263,7 @@ func (t *tunnel) Read(p []byte) (int, error) { return t.in.Read(p) }
 
 func (t *tunnel) Write(p []byte) (int, error) { return t.rt.conn.Write(p) }
 
-// CloseWrite passes on that the client has ended its side.
+// CloseWrite shuts down the writing side, as an *net.TCPConn does.
 func (t *tunnel) CloseWrite() error {
 	if c, ok := t.rt.conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()

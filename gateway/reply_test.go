@@ -1,7 +1,6 @@
 package gateway
 
-// transport_reply_test.go owns the tests of replies as the client side reads
-// them.
+// reply_test.go owns the tests of reading replies.
 
 import (
 	"bufio"
@@ -20,7 +19,7 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// fields is a header, for short.
+// fields is short for http.Header.
 type fields = http.Header
 
 var sampleReplies = []struct {
@@ -94,7 +93,7 @@ func TestTransportReply(t *testing.T) {
 	}
 }
 
-// The same on sockets, in one write and byte by byte.
+// Replies are the same over sockets, in one write and byte by byte.
 func TestTransportReplyOnSockets(t *testing.T) {
 	leak.Goroutines(t)
 	for _, network := range []string{"tcp", "unix"} {
@@ -221,7 +220,8 @@ func TestTransportReplyCut(t *testing.T) {
 	}
 }
 
-// So is one that is cut before the end of its last chunk.
+// A chunked reply that is cut before its last chunk ends is an
+// io.ErrUnexpectedEOF, and malformed chunks are an error.
 func TestTransportReplyCutInChunks(t *testing.T) {
 	const raw = "Transfer-Encoding: chunked\n\n5\r\nhello\r\n6\r\n world\r\n0\r\n"
 	for how, chunked := range replyChunkings {
@@ -246,7 +246,7 @@ func TestTransportReplyCutInChunks(t *testing.T) {
 	}
 }
 
-// A reset is an error even where no Content-Length tells of it.
+// A reset is an error also without a Content-Length.
 func TestTransportReplyReset(t *testing.T) {
 	for _, raw := range []string{"", "A: b\n", "A: ", "A: b\n\nbody", "Content-Length: 9\n\nbody"} {
 		resp, err := roundTripOn("GET", io.MultiReader(strings.NewReader(raw), iotest.ErrReader(errTest)))
@@ -276,8 +276,8 @@ func TestTransportBodyReader(t *testing.T) {
 	}
 }
 
-// FuzzReply feeds any bytes as a reply. It must not panic, hand out no more
-// header than the limit, and come to the same in whatever pieces it arrives.
+// FuzzReply reads any bytes as a reply. Reading must not panic, nor return a header
+// over the limit, and the result must not depend on the pieces that arrive.
 func FuzzReply(f *testing.F) {
 	for _, row := range sampleReplies {
 		f.Add(row.method == "HEAD", []byte(row.raw))
@@ -295,8 +295,8 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// readFuzzed is what came of a reply. Nothing is sent and no goroutine started,
-// so that coverage depends on the input alone.
+// readFuzzed returns the result of reading reply as text. It sends nothing and
+// starts no goroutine, so that coverage depends on the input alone.
 func readFuzzed(t *testing.T, head bool, reply io.Reader) string {
 	const limit = 4096
 	method := http.MethodGet

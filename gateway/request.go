@@ -1,8 +1,8 @@
 package gateway
 
-// transport_request.go owns what the client side says of a request: its
-// variables (RFC 3875 §4.1). Rule: no name is sent twice, and nothing that a client can put into a header field
-// passes for a variable of the web server's.
+// request.go owns the variables of a request (RFC 3875 §4.1). Rule: no name is
+// sent twice, and no header field of a client passes for a variable of the web
+// server.
 
 import (
 	"cmp"
@@ -17,13 +17,14 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// block is a header block in the making, without its CONTENT_LENGTH.
+// block is a header block under construction, without CONTENT_LENGTH.
 type block struct {
 	b   strings.Builder
-	env map[string]string // these take the place of ours
+	env map[string]string // of Transport.Env
 	err error
 }
 
+// add adds a variable of the request, unless Transport.Env replaces it.
 func (b *block) add(name, value string) {
 	if _, ok := b.env[name]; !ok {
 		b.append(name, value)
@@ -46,7 +47,7 @@ func (b *block) refuse(format string, args ...any) {
 	}
 }
 
-// variables is the header block for req, but for CONTENT_LENGTH.
+// variables returns the header block of req without CONTENT_LENGTH.
 func (t *Transport) variables(req *http.Request) (string, error) {
 	var b block
 	if t.Env != nil {
@@ -90,9 +91,9 @@ func (b *block) addURL(req *http.Request) {
 	b.add("PATH_INFO", path)
 }
 
-// requestURI is the URI as the client sent it, unless a handler has changed the
-// URL since. URL.RequestURI encodes what the client did not, and then forgets
-// which slashes were encoded.
+// requestURI returns the URI as the client sent it, unless a handler has changed
+// the URL since. URL.RequestURI may differ from it: if the client left a byte
+// unencoded that URL encodes, it encodes the path anew and loses a %2F.
 func requestURI(req *http.Request) string {
 	raw := req.RequestURI
 	if _, rest, ok := strings.Cut(raw, "://"); ok && raw[0] != '/' { // absolute form
@@ -105,8 +106,8 @@ func requestURI(req *http.Request) string {
 	return raw
 }
 
-// addServer adds the name and port that the client asked for, or if it did not
-// say, those of the listener that it came to.
+// addServer adds the name and port of the Host, or those of the listener where
+// the Host lacks them.
 func (b *block) addServer(req *http.Request) {
 	host := url.URL{Host: requestHost(req)}
 	port := host.Port()
@@ -116,7 +117,7 @@ func (b *block) addServer(req *http.Request) {
 		scheme, usual = "https", "443"
 	}
 	local, _ := req.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if local != nil && req.RemoteAddr != "" { // received, not made here
+	if local != nil && req.RemoteAddr != "" { // req was received, not made here
 		ip, listening, _ := net.SplitHostPort(local.String())
 		name, port = cmp.Or(name, ip), cmp.Or(port, listening)
 	}
@@ -130,8 +131,8 @@ func (b *block) addServer(req *http.Request) {
 
 func requestHost(req *http.Request) string { return cmp.Or(req.Host, req.URL.Host) }
 
-// addFields adds the header fields in the order of their names, those that
-// came more than once in one piece.
+// addFields adds the header fields in the order of their names, and joins the
+// values of a repeated one.
 func (b *block) addFields(req *http.Request) {
 	fields := canonical(req.Header)
 	if values := fields["Content-Type"]; len(values) > 0 {
@@ -146,15 +147,16 @@ func (b *block) addFields(req *http.Request) {
 			b.refuse("%.64q is no name of a header field", name)
 		}
 		if value, ok := fieldValue(name, fields[name], upgrade); ok {
-			b.add("HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), value)
+			b.add(wire.Variable(name), value)
 		}
 	}
 }
 
-// fieldValue is what is sent of a header field, if it is.
+// fieldValue returns the value to send for a header field, and whether to send it.
 func fieldValue(name string, values []string, upgrade bool) (value string, ok bool) {
+	separator := ", "
 	switch name {
-	case "Content-Length", "Content-Type", "Host": // said otherwise
+	case "Content-Length", "Content-Type", "Host": // they have variables of their own
 		return "", false
 	case "Proxy": // HTTP_PROXY would configure a CGI program (CVE-2016-5385)
 		return "", false
@@ -162,18 +164,19 @@ func fieldValue(name string, values []string, upgrade bool) (value string, ok bo
 		if !upgrade {
 			return "", false
 		}
-	case "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding":
-		return "", false
-	case "User-Agent": // net/http's way to say that there is none
-		return strings.Join(values, ", "), len(values) > 0 && values[0] != ""
+	case "User-Agent":
+		if len(values) > 0 && values[0] == "" { // net/http's sign for none
+			return "", false
+		}
 	case "Cookie":
-		return strings.Join(values, "; "), len(values) > 0
+		separator = "; "
 	}
-	// With a "_" it would have the same variable as with a "-".
-	return strings.Join(values, ", "), len(values) > 0 && !strings.Contains(name, "_")
+	// A field with a "_" would have the same variable as one with a "-".
+	ok = len(values) > 0 && !wire.IsHopByHop(name) && !strings.Contains(name, "_")
+	return strings.Join(values, separator), ok
 }
 
-// canonical is h with one spelling of each name.
+// canonical returns a copy of h with canonical names.
 func canonical(h http.Header) http.Header {
 	fields := make(http.Header, len(h))
 	for _, key := range slices.Sorted(maps.Keys(h)) {

@@ -1,6 +1,6 @@
 package gateway
 
-// transport_request_test.go owns the tests of what the client side sends.
+// request_test.go owns the tests of what is sent.
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 )
 
 // sentBy returns what a Transport writes for req, and in how many writes. The
-// reply comes once the body was sent and closed.
+// reply comes once the body is sent and closed.
 func sentBy(t *testing.T, req *http.Request) (sent string, writes int) {
 	t.Helper()
 	var b bytes.Buffer
@@ -87,7 +87,7 @@ func TestTransportSendsHeaderBeforeSlowBody(t *testing.T) {
 	resp.Body.Close()
 }
 
-// Each row is what is sent in place of, or added to, that of GET http://fe.test/.
+// Each row lists variables of a changed GET http://fe.test/.
 func TestTransportVariables(t *testing.T) {
 	local := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 8090}
 	received := func(r *http.Request) {
@@ -172,7 +172,7 @@ func TestTransportVariables(t *testing.T) {
 	}
 }
 
-// Variables of Env are sent once, in place of the request's own.
+// Variables of Env replace the request's, and none is sent twice.
 func TestTransportEnv(t *testing.T) {
 	req, _ := http.NewRequest("GET", "https://fe.test/app/x", nil)
 	req.Header.Set("X-A", "client")
@@ -267,7 +267,7 @@ func TestTransportTarget(t *testing.T) {
 	}
 }
 
-// A body that is not as long as announced is the caller's fault, and told.
+// A body of another length than its ContentLength is a requestError.
 func TestTransportBodyLength(t *testing.T) {
 	for name, row := range map[string]struct {
 		body   string

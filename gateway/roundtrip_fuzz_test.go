@@ -16,10 +16,9 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// Invariants: what Transport sends without an error the Server serves, at the
-// level of net/http, as the same method, URI, host, field and body; and the
-// reply's field and body come back as they were written, or as the reply's rules
-// have cleaned them.
+// Invariants: a request that Transport sends without an error reaches an
+// http.Handler of the Server with the same method, URI, host, field and body; and
+// the reply's field and body come back as written, cleaned by the reply's rules.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("GET", "/a%20b?x=1&y", "example.com", "X-Field", "value", "body", 200)
 	f.Add("POST", "//x", "h:1", "Cookie", " a=1; b=2\t", strings.Repeat("b", 70000), 404)
@@ -92,7 +91,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// cleanValue is what a reader gets of a field that a handler set to s.
+// cleanValue returns the value that a client reads of a field set to s.
 func cleanValue(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -1,7 +1,7 @@
 package gateway
 
-// slow_linux_test.go owns the tests of servers that take a request slowly: their
-// progress is known on Linux only.
+// slow_linux_test.go owns the tests of servers that read a request slowly. Only
+// Linux reports their progress.
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// hastyConn is a connection whose timeouts are a millisecond. Each that passes
-// calls onTimeout.
+// hastyConn is a connection whose timeouts are a millisecond. It calls onTimeout
+// after each.
 type hastyConn struct {
 	net.Conn
 	onTimeout func()
@@ -54,15 +54,15 @@ func (c *hastyConn) see(err error) {
 	}
 }
 
-// buffered is a connection whose kernel's buffers can be set, to have a small
-// part of the request in them.
+// buffered is a connection whose kernel's buffers can be made smaller than a
+// request.
 type buffered interface {
 	SetReadBuffer(int) error
 	SetWriteBuffer(int) error
 }
 
-// A server that takes a little within each timeout is waited for, until it has
-// taken all and answers; one that takes nothing more is not.
+// The Transport waits for a server that reads a little within each timeout, until
+// the server answers, and gives up on one that stops reading.
 func TestTransportSlowServer(t *testing.T) {
 	const size = 8 << 20
 	for _, network := range []string{"tcp", "unix"} {
@@ -93,8 +93,8 @@ func TestTransportSlowServer(t *testing.T) {
 					}
 					return &hastyConn{c, func() {
 						before, _ := socket.Unsent(c)
-						// What the server's kernel has taken, and the server
-						// has not, is not seen: the rest is taken at once.
+						// The server reads the rest at once: what only its
+						// kernel holds shows no progress.
 						for now := before; asked < most && !over && (now == before || now == 0); now, _ = socket.Unsent(c) {
 							asked += 64 << 10
 							take <- struct{}{}

@@ -1,8 +1,7 @@
 package gateway
 
-// spool.go owns request bodies that are read to their end before they are sent.
-// Rule: they are bounded in size and in number, and nothing of them stays on
-// disk.
+// spool.go owns the request bodies that are read to their end before they are
+// sent. Rule: they are bounded in size and in number, and no file of them is left.
 
 import (
 	"bytes"
@@ -17,7 +16,7 @@ import (
 	"sync"
 )
 
-// spoolMemory is the part of a spooled body that is held in memory.
+// spoolMemory is the part of a spooled body that stays in memory.
 const spoolMemory = 32 << 10
 
 var (
@@ -25,15 +24,16 @@ var (
 	errSpoolDisk = errors.New("gateway: the request's body can't be stored")
 )
 
-// spooled is a body that was read to its end to learn its size.
+// spooled is a body that was read to its end. It is safe to close it while it is
+// read.
 type spooled struct {
 	io.Reader
 	size  int64
-	file  *os.File // nil: all is in memory
-	place func()   // gives back its place among t.spools, once
+	file  *os.File // nil: the body fits into memory
+	place func()   // gives the place among Transport.spools back, once
 }
 
-// newSpool takes a place for a body, which Close gives back.
+// newSpool takes a place for a body. Close gives it back.
 func (t *Transport) newSpool() (*spooled, error) {
 	most := int64(cmp.Or(t.MaxSpools, defaultMaxSpools))
 	if n := t.spools.Add(1); most >= 0 && n > most {
@@ -43,7 +43,7 @@ func (t *Transport) newSpool() (*spooled, error) {
 	return &spooled{place: sync.OnceFunc(func() { t.spools.Add(-1) })}, nil
 }
 
-// maxSpool is the most bytes that a body may have.
+// maxSpool returns the most bytes that a spooled body may have.
 func (t *Transport) maxSpool() int64 {
 	if t.MaxSpoolBytes < 0 {
 		return math.MaxInt64 - 1
@@ -55,7 +55,7 @@ func tooLong(limit int64) error {
 	return &requestError{&http.MaxBytesError{Limit: limit}}
 }
 
-// spool reads body and closes it. If ctx is cancelled it does not wait for that.
+// spool reads body to its end and closes it. It returns early if ctx is cancelled.
 func (t *Transport) spool(ctx context.Context, body *requestBody) (*spooled, error) {
 	s, err := t.newSpool()
 	if err != nil {
@@ -87,7 +87,7 @@ func (t *Transport) spool(ctx context.Context, body *requestBody) (*spooled, err
 	}
 }
 
-// fill reads body, at most limit bytes of it.
+// fill reads body to its end. It fails after limit bytes.
 func (s *spooled) fill(body io.Reader, limit int64) error {
 	body = io.LimitReader(body, limit+1)
 	var memory bytes.Buffer
@@ -105,18 +105,18 @@ func (s *spooled) fill(body io.Reader, limit int64) error {
 	return nil
 }
 
-// overflow takes the rest of body into a temporary file.
+// overflow reads the rest of body into a temporary file.
 func (s *spooled) overflow(body io.Reader) error {
 	var first [1]byte
 	if _, err := io.ReadFull(body, first[:]); err != nil {
-		return err // io.EOF: there is no rest
+		return err // io.EOF: all of it is in memory
 	}
 	file, err := os.CreateTemp("", "scgi-")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSpoolDisk, err)
 	}
 	s.file = file
-	_ = os.Remove(file.Name()) // where an open file can go, no crash leaves it
+	_ = os.Remove(file.Name()) // a crash leaves no file, where an open one can be removed
 	n, err := io.Copy(file, body)
 	s.size += 1 + n
 	if err == nil {
@@ -130,7 +130,7 @@ func (s *spooled) overflow(body io.Reader) error {
 	return err
 }
 
-// Close removes what is on disk. It is idempotent.
+// Close removes the file and gives the place back. It is idempotent.
 func (s *spooled) Close() error {
 	s.place()
 	if s.file == nil {

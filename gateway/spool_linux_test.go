@@ -10,8 +10,7 @@ import (
 	"example.com/scgi/internal/leak"
 )
 
-// A full disk fails the request whose body was to be spooled on it, not as the
-// request's fault.
+// A full disk fails the request, but not as the request's fault.
 func TestSpoolFullDisk(t *testing.T) {
 	leak.TempFiles(t)
 	limitFileSize(t, spoolMemory)
@@ -22,7 +21,7 @@ func TestSpoolFullDisk(t *testing.T) {
 	}
 }
 
-// limitFileSize lets no file grow over size bytes, as a full disk would not.
+// limitFileSize makes writes fail beyond size bytes of a file, like a full disk.
 func limitFileSize(t *testing.T, size uint64) {
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {

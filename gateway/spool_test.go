@@ -48,8 +48,7 @@ func TestTransportSpools(t *testing.T) {
 	}
 }
 
-// Whatever comes first, the end of the body or that of the context, no file is
-// left.
+// No file is left if the context ends at the same time as the body.
 func TestTransportSpoolCancelled(t *testing.T) {
 	for range 20 {
 		leak.TempFiles(t)
@@ -96,7 +95,7 @@ func TestTransportSpoolNoDisk(t *testing.T) {
 	}
 }
 
-// Only so many bodies are spooled at one time; Close gives a place back, once.
+// MaxSpools bounds the bodies at one time, and Close gives a place back once.
 func TestTransportMaxSpools(t *testing.T) {
 	for limit, want := range map[int]int{0: defaultMaxSpools, 3: 3, -1: 2 * defaultMaxSpools} {
 		tr := &Transport{MaxSpools: limit}

@@ -1,9 +1,9 @@
 package gateway
 
-// transport.go owns the client side: from an http.Request to a connection with
-// both directions under way. Rule: every wait is bounded, a cancelled context
+// transport.go owns the exchange: from an http.Request to a connection on which
+// both directions are under way. Rule: every wait is bounded, a cancelled context
 // ends all of them, and a reply that can still be read is never lost because
-// the request could not be sent.
+// sending the request failed.
 
 import (
 	"bufio"
@@ -27,9 +27,8 @@ import (
 )
 
 const (
-	// sendChunk is how much of a body is read for one write, and what one
-	// WriteTimeout is for at most. The kernel tells of a unix socket's progress
-	// by whole writes.
+	// sendChunk is the most that one write sends, within one WriteTimeout. The
+	// kernel reports the progress on a unix socket by whole writes.
 	sendChunk = 32 << 10
 
 	defaultAddr           = "127.0.0.1:4000" // scgi.DefaultAddr
@@ -49,23 +48,21 @@ const (
 //	client := &http.Client{Transport: &gateway.Transport{Addr: "unix:/run/app.sock"}}
 //	resp, err := client.Get("http://example.org/path")
 //
-// The request's URL names the site, from which come HTTP_HOST, SERVER_NAME and
-// the path; a request that a server received, passed on, also has its
-// REMOTE_ADDR. The path is PATH_INFO, SCRIPT_NAME is empty; Env can say otherwise.
-// The header fields Proxy, those with a "_" in their name and those for one connection only are
-// not sent, but for an Upgrade.
+// HTTP_HOST, SERVER_NAME and the path come from the request's Host and URL, and
+// REMOTE_ADDR from its RemoteAddr. The path is PATH_INFO, and SCRIPT_NAME is
+// empty; Env can change both. The Transport does not send the header field Proxy,
+// fields with a "_" in their name, and fields of a single connection, except those
+// of an upgrade.
 //
-// There is one connection for each request. A body whose length is not known is
-// first spooled, since SCGI has to announce it. The reply's body ends with
-// io.ErrUnexpectedEOF if the server ended it before its Content-Length; without
-// one, its end can't be told from a cut. A server that sends its body in chunks
-// (Transfer-Encoding), which CGI has no place for, has them decoded, without
-// trailers. After a 101 the body is an
+// Each request has a connection of its own. A body of unknown length is spooled
+// first, since SCGI announces the length. The reply's body ends with
+// io.ErrUnexpectedEOF if the server ends it before its Content-Length; without
+// one, a cut can't be told from the end. A body in chunks (Transfer-Encoding),
+// which CGI does not have, is decoded and its trailer dropped. After a 101 the body is an
 // io.ReadWriteCloser over the connection, as net/http's is.
 //
-// A request that can't be sent as SCGI, one with a NUL byte or a line break in
-// any variable, fails before anything is dialed. Errors of the network are
-// package net's, that of a context is its cause.
+// A request with a NUL byte or a line break in a variable fails before dialing.
+// Errors of the network are package net's; a cancelled context's is its cause.
 type Transport struct {
 	// Addr is the server's address in the grammar of scgi.Listen, as in
 	// "127.0.0.1:4000" or "unix:/run/app.sock"; options after a "?" are
@@ -132,12 +129,12 @@ type requestError struct{ err error }
 func (e *requestError) Error() string { return "gateway: " + e.err.Error() }
 func (e *requestError) Unwrap() error { return e.err }
 
-// outgoing is a request as it is sent.
+// outgoing is a request that is ready to be sent.
 type outgoing struct {
 	head   []byte // the netstring
 	body   *requestBody
 	length int64
-	ready  bool // reading the body will not wait
+	ready  bool // reading the body does not wait
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -145,7 +142,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.roundTrip(req, t.Addr)
 }
 
-// roundTrip sends req to the server at addr, or if that is empty, to its URL's.
+// roundTrip sends req to the server at addr, or to that of its URL if addr is
+// empty.
 func (t *Transport) roundTrip(req *http.Request, addr string) (*http.Response, error) {
 	ctx := req.Context()
 	body := newRequestBody(req.Body)
@@ -173,7 +171,7 @@ func (t *Transport) roundTrip(req *http.Request, addr string) (*http.Response, e
 	return resp, nil
 }
 
-// target is where a request for u is sent by a Transport with this Addr.
+// target returns where a Transport with this Addr sends a request for u.
 func target(addr string, u *url.URL) (network, address string, err error) {
 	scheme, rest, _ := strings.Cut(addr, ":")
 	switch {
@@ -225,8 +223,8 @@ func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, er
 	return out, nil
 }
 
-// requestBody is a request's body. It is closed once, whoever comes first, and
-// its errors can be told from the connection's.
+// requestBody is a request's body. The first Close closes it, and its errors are
+// requestErrors, unlike the connection's.
 type requestBody struct {
 	io.ReadCloser
 	none   bool
@@ -258,16 +256,16 @@ func (b *requestBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// abandon closes the body under someone who may be waiting in Read. Some
-// bodies, those of net/http's server among them, let Close wait for that Read.
+// abandon closes b while another goroutine may be waiting in Read. The Close of
+// some bodies, net/http's server's among them, waits for that Read.
 func (b *requestBody) abandon() {
 	if !b.closed.Load() {
 		go b.Close()
 	}
 }
 
-// roundTrip is a request and its reply on their connection. One goroutine
-// sends; whoever has the reply reads.
+// roundTrip is a request and its reply on a connection. One goroutine sends, and
+// the caller of RoundTrip reads.
 type roundTrip struct {
 	ctx  context.Context
 	conn net.Conn
@@ -277,13 +275,13 @@ type roundTrip struct {
 	readTimeout  time.Duration
 	writeTimeout time.Duration
 
-	queue   int           // bytes that the server had not taken when it was last asked; the reader's once sent is closed
-	room    int           // bytes that the reply's header may still take; negative: no limit
-	readErr error         // what reading has come to
-	began   atomic.Bool   // there is a reply
-	sent    chan struct{} // closed when nothing more is sent
-	failure atomic.Pointer[error]
-	unwatch func() bool // of ctx
+	queue   int                   // bytes that the server had not taken at the last look; the reader's once sent is closed
+	room    int                   // bytes left for the reply's header; negative: no limit
+	readErr error                 // the first error of Read
+	began   atomic.Bool           // the reply has begun
+	sent    chan struct{}         // closed when nothing more is sent
+	failure atomic.Pointer[error] // why the connection was closed
+	unwatch func() bool           // of ctx
 	ended   sync.Once
 }
 
@@ -306,9 +304,10 @@ func (t *Transport) start(ctx context.Context, conn net.Conn, out *outgoing) *ro
 	return rt
 }
 
-// send sends the request. That it fails is not yet the end: the server may have
-// answered early, and the reader will see. It does not shut the writing side
-// down: no web server does, and servers take it for a client that is gone.
+// send sends the request. An error of the connection does not end the exchange,
+// since the server may have answered early: the reader finds out. The writing side
+// stays open: no web server shuts it down, and servers take that for a client that
+// has gone.
 func (rt *roundTrip) send(out *outgoing) {
 	defer out.body.Close()
 	err := rt.sendAll(out)
@@ -352,8 +351,8 @@ func (rt *roundTrip) sendAll(out *outgoing) error {
 	return nil
 }
 
-// checkEnd looks for body beyond its length. It may wait: the reader does not
-// depend on it.
+// checkEnd looks for bytes of the body beyond its length. It may wait, since the
+// reader does not depend on it.
 func (out *outgoing) checkEnd() error {
 	var one [1]byte
 	if n, _ := out.body.Read(one[:]); n > 0 {
@@ -376,8 +375,7 @@ func (rt *roundTrip) write(b []byte) error {
 	return nil
 }
 
-// took reports whether fewer bytes wait for the server than when it was last
-// asked.
+// took reports whether fewer bytes wait for the server than at the last call.
 func (rt *roundTrip) took() bool {
 	n, _ := socket.Unsent(rt.conn)
 	fewer := n < rt.queue
@@ -385,11 +383,11 @@ func (rt *roundTrip) took() bool {
 	return fewer
 }
 
-// Read reads the reply as it comes from the connection. While the request is
-// being sent there is no deadline: it is not the server that is waited for.
+// Read reads the reply. There is no deadline while the request is being sent,
+// since the server may be waiting for it.
 //
-// An error stays, since a line reader above may take a line that was cut by it
-// for a line and ask again.
+// Read keeps its first error: a line reader above may take a line that the error
+// cut for a whole one, and read again.
 func (rt *roundTrip) Read(p []byte) (n int, err error) {
 	if rt.readErr == nil {
 		n, rt.readErr = rt.readConn(p)
@@ -412,11 +410,11 @@ func (rt *roundTrip) readConn(p []byte) (int, error) {
 	if rt.room > 0 {
 		rt.room -= n
 	}
-	return n, nil // an error will be there again
+	return n, nil // the next read meets the error again
 }
 
-// waitForReply reads p. Once the request was sent it fails after readTimeout,
-// unless the server has taken some of the request meanwhile.
+// waitForReply reads into p. Once the request is sent, it fails after a
+// readTimeout in which the server has taken nothing of the request either.
 func (rt *roundTrip) waitForReply(p []byte) (n int, err error) {
 	for {
 		if rt.isSent() {
@@ -438,13 +436,13 @@ func (rt *roundTrip) isSent() bool {
 	}
 }
 
-// fail ends the connection for a reason that is not the connection's.
+// fail closes the connection because of err.
 func (rt *roundTrip) fail(err error) {
 	rt.failure.CompareAndSwap(nil, &err)
 	_ = rt.conn.Close()
 }
 
-// reason is why err was met.
+// reason returns the cause of err, the connection's error.
 func (rt *roundTrip) reason(err error) error {
 	if failure := rt.failure.Load(); failure != nil {
 		err = *failure
@@ -452,8 +450,8 @@ func (rt *roundTrip) reason(err error) error {
 	return ctxOr(rt.ctx, err)
 }
 
-// end closes the connection, at the latest when the reply has been read. What
-// was not sent by then is not wanted.
+// end closes the connection once nobody reads the reply any more. The rest of the
+// request is dropped.
 func (rt *roundTrip) end() {
 	rt.ended.Do(func() {
 		rt.unwatch()
@@ -462,7 +460,7 @@ func (rt *roundTrip) end() {
 	})
 }
 
-// ctxOr is err, or why ctx was cancelled, if that is behind it.
+// ctxOr returns the cause of ctx if it is cancelled, and err otherwise.
 func ctxOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -470,7 +468,7 @@ func ctxOr(ctx context.Context, err error) error {
 	return err
 }
 
-// deadline is the end of a wait that begins now.
+// deadline returns the time at which a wait that begins now ends.
 func deadline(timeout time.Duration) time.Time {
 	if timeout < 0 {
 		return time.Time{}

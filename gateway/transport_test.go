@@ -1,7 +1,7 @@
 package gateway
 
-// transport_test.go owns the tests of an exchange in time: both directions at
-// once, timeouts, cancellation, and what is left afterwards.
+// transport_test.go owns the tests of an exchange over time: both directions at
+// once, timeouts, cancellation, and clean ends.
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ func postFrom(ctx context.Context, body io.Reader, length int64) (*http.Request,
 	return req, closing
 }
 
-// A reply that comes before the body was taken arrives, whole.
+// A reply that comes before the server has read the body arrives whole.
 func TestTransportEarlyReply(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTransportEarlyReply(t *testing.T) {
 	}
 }
 
-// So does one to a request that could not be sent.
+// A reply arrives also if sending the request has failed.
 func TestTransportReplyDespiteSendError(t *testing.T) {
 	leak.Goroutines(t)
 	failed := make(chan struct{})
@@ -98,7 +98,7 @@ func TestTransportBothWays(t *testing.T) {
 	}
 }
 
-// halfCloser counts what no web server does.
+// halfCloser counts calls of CloseWrite. No web server shuts down its side.
 type halfCloser struct {
 	net.Conn
 	closes int
@@ -123,7 +123,7 @@ func TestTransportNeverHalfCloses(t *testing.T) {
 	}
 }
 
-// At its Content-Length the reply is over, whatever the server does.
+// The connection is closed at the Content-Length, also if the server keeps it open.
 func TestTransportClosesAtLength(t *testing.T) {
 	leak.Goroutines(t)
 	for _, raw := range []string{"Content-Length: 2\n\nab", "Content-Length: 0\n\n", "Status: 204\n\n", "Status: 304\n\n"} {
@@ -219,8 +219,8 @@ func (c *hookConn) Write(p []byte) (int, error) {
 // dialFunc is Transport.DialContext.
 type dialFunc = func(context.Context, string, string) (net.Conn, error)
 
-// Cancelled at any moment, a request ends with the cause, and nothing is left.
-// Each row sets up what cancels it; the reply it gets otherwise is none.
+// A request that is cancelled at any moment fails with the cause and leaves nothing
+// behind. Each row cancels at another moment, and its server does not reply.
 func TestTransportCancel(t *testing.T) {
 	over := func(script func(*fakeConn), onWrite func()) dialFunc {
 		return func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -230,7 +230,7 @@ func TestTransportCancel(t *testing.T) {
 				c := newFakeConn(t, server)
 				script(c)
 				<-ctx.Done()
-				c.drain() // it is the client who ends it
+				c.drain() // the client closes it
 			}()
 			return &hookConn{client, onWrite}, nil
 		}
@@ -291,7 +291,7 @@ func TestTransportCancel(t *testing.T) {
 	}
 }
 
-// A body whose source gives nothing more holds nobody up.
+// A cancelled request does not wait for a body whose source is stuck.
 func TestTransportCancelStuckBody(t *testing.T) {
 	for name, length := range map[string]int64{"spooled": -1, "sent": 9} {
 		t.Run(name, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestTransportCancelStuckBody(t *testing.T) {
 	}
 }
 
-// Nor does a reply that nobody reads.
+// A cancelled request closes its body also if nobody reads the reply.
 func TestTransportCancelUnread(t *testing.T) {
 	leak.Goroutines(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -326,7 +326,7 @@ func TestTransportCancelUnread(t *testing.T) {
 	stuck.Close()
 }
 
-// What is closed early is over: the sender, the connection, the source.
+// Closing a reply early ends the sender, the connection and the source.
 func TestTransportCloseEarly(t *testing.T) {
 	leak.Goroutines(t)
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
@@ -358,7 +358,7 @@ func pipeTransport(t *testing.T, script func(c *fakeConn)) *Transport {
 	}}
 }
 
-// Each row says after what time, and how, a request ends.
+// Each row has the time after which a request ends, and its error.
 func TestTransportTimeouts(t *testing.T) {
 	timeout := os.ErrDeadlineExceeded
 	slowly := func(c *fakeConn, reply string) {
@@ -417,7 +417,7 @@ func TestTransportTimeouts(t *testing.T) {
 				if took := time.Since(start).Truncate(time.Second); !errors.Is(err, row.err) || took != row.after {
 					t.Errorf("after %v: %v; want %v: %v", took, err, row.after, row.err)
 				}
-				time.Sleep(2 * time.Hour) // until all who sleep have ended
+				time.Sleep(2 * time.Hour) // until every sleeper has ended
 			})
 		})
 	}

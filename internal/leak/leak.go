@@ -11,8 +11,8 @@ import (
 )
 
 // Goroutines fails t if a goroutine that was started after this call outlives t
-// and the cleanups registered after it. It is no use in parallel tests, nor in
-// a synctest bubble, which checks for itself.
+// and the cleanups registered after it. It does not work in parallel tests, and a
+// synctest bubble does not need it.
 func Goroutines(t testing.TB) {
 	t.Helper()
 	before := goroutines()
