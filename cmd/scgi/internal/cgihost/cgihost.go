@@ -1,0 +1,128 @@
+//go:build unix
+
+// Package cgihost answers SCGI requests with CGI programs of any language (RFC
+// 3875): each request starts a process, which gets the request's variables as
+// its environment and the body as its standard input, and whose standard output
+// is the reply.
+package cgihost
+
+// cgihost.go owns the course of one request. Rule: when ServeSCGI returns, the
+// program and every goroutine that served it have ended, and the client has
+// either the whole reply, an error page, or a connection that is visibly cut.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"example.com/scgi"
+)
+
+// Host is a [scgi.Handler] that runs CGI programs. Its fields must not be
+// changed once it serves.
+type Host struct {
+	// Path is the absolute path of a program, or of a folder of programs. In a
+	// folder, SCRIPT_FILENAME names the program of each request, and the path
+	// elements that follow the program's become PATH_INFO. No SCRIPT_FILENAME
+	// leads out of the folder, neither by ".." nor by a symbolic link.
+	Path string
+
+	// Args are the program's arguments. Nothing of a request becomes one.
+	Args []string
+
+	// Env holds variables for the program, as "NAME=value". They win over the
+	// request's.
+	Env []string
+
+	// Pass names variables of the request that the program gets besides the
+	// ones that every CGI program does (see environ.go).
+	Pass []string
+
+	// Timeout is the time that a program has from its start to its exit. Zero
+	// or negative is no limit.
+	Timeout time.Duration
+
+	// Logger gets a line for each line that a program writes to its standard
+	// error, and one for each program that fails. Nil means slog.Default.
+	Logger *slog.Logger
+
+	grace   time.Duration // from SIGTERM to SIGKILL; zero is killGrace
+	once    sync.Once
+	closing context.Context // ends when Close is called
+	close   context.CancelCauseFunc
+	running sync.WaitGroup
+}
+
+func (h *Host) init() {
+	h.once.Do(func() { h.closing, h.close = context.WithCancelCause(context.Background()) })
+}
+
+// Close kills the programs that still run, and waits for their end. No request
+// may come after it.
+func (h *Host) Close() error {
+	h.init()
+	h.close(errClosed)
+	h.running.Wait()
+	return nil
+}
+
+// failure is why a program has no reply: the status that the client gets, and
+// the reason for the log.
+type failure struct {
+	status int
+	reason error
+}
+
+func (f *failure) Error() string { return f.reason.Error() }
+func (f *failure) Unwrap() error { return f.reason }
+
+func fail(status int, format string, args ...any) error {
+	return &failure{status, fmt.Errorf(format, args...)}
+}
+
+var (
+	errTimeout = fail(http.StatusGatewayTimeout, "the program's time was over, it was killed")
+	errClosed  = fail(http.StatusServiceUnavailable, "the host ended, the program was killed")
+	errGone    = errors.New("the client is gone")
+)
+
+// ServeSCGI runs the program for r and passes its reply on to w.
+func (h *Host) ServeSCGI(w http.ResponseWriter, r *scgi.Request) {
+	h.init()
+	h.running.Add(1)
+	defer h.running.Done()
+	log := h.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	log = log.With("method", r.Env.Get("REQUEST_METHOD"), "uri", r.Env.Get("REQUEST_URI"), "remote", r.Env.Get("REMOTE_ADDR"))
+	began := false
+	s, err := h.find(r.Env)
+	if err == nil {
+		log = log.With("program", s.path)
+		began, err = h.run(w, r, s, log)
+	}
+	if err == nil {
+		return
+	}
+	f := &failure{status: http.StatusInternalServerError}
+	isFailure := errors.As(err, &f)
+	if !errors.Is(err, errGone) { // which is no fault
+		level := slog.LevelError
+		if f.status < 500 {
+			level = slog.LevelWarn
+		}
+		log.Log(r.Context(), level, "cgi: no whole reply", "status", f.status, "err", err)
+	}
+	if began || !isFailure {
+		panic(http.ErrAbortHandler) // a 500 if nothing was sent yet, else a cut
+	}
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	http.Error(w, fmt.Sprint(f.status, " ", http.StatusText(f.status)), f.status)
+}

@@ -1,0 +1,83 @@
+//go:build unix
+
+package cgihost
+
+// find.go owns the way from a request to the program that answers it. Rule: the
+// folder can't be left.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"example.com/scgi"
+)
+
+// script is the program of a request.
+type script struct {
+	path   string
+	inside bool   // of a folder: SCRIPT_FILENAME has chosen it
+	info   string // what SCRIPT_FILENAME has after it
+}
+
+// find returns the program for a request.
+//
+// In a folder it is looked up by os.Root, which refuses links that lead out of
+// it, and is started by its path, since a script needs its own name. Who can
+// swap the file for such a link between the two steps can write a program of
+// his own to the folder.
+func (h *Host) find(env scgi.Env) (script, error) {
+	info, err := os.Stat(h.Path)
+	switch {
+	case err != nil:
+		return script{}, fail(http.StatusInternalServerError, "%w", err)
+	case !info.IsDir():
+		return script{path: h.Path}, nil
+	}
+	name := env.Get("SCRIPT_FILENAME")
+	inside, ok := strings.CutPrefix(name, strings.TrimSuffix(h.Path, "/")+"/")
+	if !ok {
+		return script{}, fail(http.StatusNotFound, "SCRIPT_FILENAME is %.200q, which is not in %s", name, h.Path)
+	}
+	path, err := h.lookUp(inside)
+	if err != nil {
+		return script{}, fmt.Errorf("SCRIPT_FILENAME is %.200q: %w", name, err)
+	}
+	return script{path: filepath.Join(h.Path, path), inside: true, info: inside[len(path):]}, nil
+}
+
+// lookUp returns the part of name that is a program in the folder: the path up to
+// the first element that is not a folder.
+func (h *Host) lookUp(name string) (string, error) {
+	root, err := os.OpenRoot(h.Path)
+	if err != nil {
+		return "", fail(http.StatusInternalServerError, "%w", err)
+	}
+	defer root.Close()
+	for i, c := range name + "/" {
+		if c != '/' {
+			continue
+		}
+		path := name[:i]
+		if !fs.ValidPath(path) { // of "..", or of nothing between slashes
+			return "", fail(http.StatusNotFound, "%.200q is not a path", path)
+		}
+		info, err := root.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", fail(http.StatusNotFound, "%w", err)
+		case err != nil:
+			return "", fail(http.StatusForbidden, "%w", err)
+		case info.IsDir():
+		case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+			return "", fail(http.StatusForbidden, "%s is not an executable file", path)
+		default:
+			return path, nil
+		}
+	}
+	return "", fail(http.StatusForbidden, "%s is a folder", name)
+}

@@ -1,0 +1,228 @@
+//go:build unix
+
+package cgihost
+
+// process.go owns the program's process: its start, its standard input and
+// error, and its end. Rule: it ends by itself, or when its client is gone, or
+// when its time is over; then it is killed with everything in its process
+// group, and waited for.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"example.com/scgi"
+)
+
+const (
+	// killGrace is the time from SIGTERM to SIGKILL, as in Apache. Git needs
+	// some of it to remove its lock files.
+	killGrace = 3 * time.Second
+
+	// strayGrace bounds the wait for the end of standard error once the program
+	// has exited. A job that it left in the background may hold the other end.
+	strayGrace = 200 * time.Millisecond
+)
+
+// process is a program that runs for a request.
+type process struct {
+	cmd    *exec.Cmd
+	stdout *os.File
+	ctx    context.Context // ends when the program is to be killed, with the reason as its cause
+	cancel context.CancelCauseFunc
+	grace  time.Duration
+	leave  func() bool   // from now on the client may go
+	ended  chan struct{} // closed when the program has been waited for
+}
+
+// run starts a program and serves it to its end. It reports whether the reply
+// has begun.
+func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.Logger) (began bool, err error) {
+	ctx, cancel := context.WithCancelCause(h.closing)
+	defer cancel(nil)
+	p := &process{cancel: cancel, grace: cmp.Or(h.grace, killGrace), ended: make(chan struct{})}
+	p.leave = context.AfterFunc(r.Context(), func() { cancel(errGone) })
+	defer p.leave()
+	if h.Timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, h.Timeout, errTimeout)
+		defer stop()
+	}
+	p.ctx = ctx
+	stderr := &lines{log: log}
+	p.cmd = &exec.Cmd{
+		Path:        s.path,
+		Args:        append([]string{s.path}, h.Args...),
+		Dir:         filepath.Dir(s.path), // RFC 3875 §7.2
+		Env:         h.environ(r, s),
+		Stderr:      stderr,
+		WaitDelay:   strayGrace,
+		SysProcAttr: groupAttr(),
+	}
+	stdin, err := p.start(r.ContentLength > 0)
+	if err != nil {
+		return false, err
+	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		p.feed(stdin, r.Body)
+	}()
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		p.kill()
+	})
+	began, err = p.reply(w)
+	if err != nil && err != errNoHeader { // it may still run
+		cancel(err)
+	}
+	exit := p.cmd.Wait()
+	close(p.ended)
+	if !stop() {
+		<-killed
+	}
+	stderr.flush()
+	err = p.outcome(err, exit, log)
+	interrupt(w, fed)
+	return began, err
+}
+
+// start starts the program, with a pipe for its standard input if it is to have
+// one.
+func (p *process) start(hasBody bool) (stdin io.WriteCloser, err error) {
+	stdout, theirs, err := os.Pipe()
+	if err == nil && hasBody {
+		stdin, err = p.cmd.StdinPipe()
+	}
+	if err == nil {
+		p.stdout, p.cmd.Stdout = stdout, theirs
+		err = p.cmd.Start()
+	}
+	_ = theirs.Close()
+	if err != nil {
+		_ = stdout.Close()
+		return nil, startFailure(err)
+	}
+	return stdin, nil
+}
+
+// startFailure says what to do about a program that can't be started.
+func startFailure(err error) error {
+	is := func(errs ...error) bool {
+		for _, e := range errs {
+			if errors.Is(err, e) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case is(syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE):
+		return fail(http.StatusServiceUnavailable, "no process for the program: %w", err)
+	case is(syscall.E2BIG):
+		return fail(http.StatusRequestHeaderFieldsTooLarge, "the request's variables do not fit into an environment: %w", err)
+	case is(fs.ErrPermission):
+		return fail(http.StatusForbidden, "no permission to run the program as this user: %w", err)
+	case is(fs.ErrNotExist):
+		return fail(http.StatusInternalServerError, "the program, or the interpreter that its #! line names, is missing: %w", err)
+	case is(syscall.ENOEXEC):
+		return fail(http.StatusInternalServerError, "the program is neither a binary of this system nor begins with a #! line: %w", err)
+	}
+	return fail(http.StatusInternalServerError, "the program did not start: %w", err)
+}
+
+// feed writes the request's body to the program's standard input. A program
+// that does not want all of it is free to close it. A body that breaks off is
+// not ended: a program that reads to the end would take half an upload for a
+// whole one, so it is killed instead.
+func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
+	if stdin == nil {
+		return
+	}
+	in := &errReader{r: body}
+	_, _ = io.Copy(stdin, in)
+	switch {
+	case in.err == nil:
+		_ = stdin.Close()
+	case errors.Is(in.err, os.ErrDeadlineExceeded):
+		p.cancel(fail(http.StatusRequestTimeout, "the request's body did not come in time: %w", in.err))
+	default:
+		p.cancel(fail(http.StatusBadRequest, "%w: %w", errGone, in.err))
+	}
+}
+
+// errReader remembers an error of r other than its end, which io.Copy does not
+// tell from one of its writer.
+type errReader struct {
+	r   io.Reader
+	err error
+}
+
+func (e *errReader) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != io.EOF {
+		e.err = err
+	}
+	return n, err
+}
+
+// interrupt ends a wait for more of the body, and waits until done is closed.
+// The Server sets a deadline before each wait, so one attempt may be lost.
+func interrupt(w http.ResponseWriter, done <-chan struct{}) {
+	for pause := time.Duration(0); ; pause = 10 * time.Millisecond {
+		select {
+		case <-done:
+			return
+		case <-time.After(pause):
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+}
+
+// kill ends the program and everything in its process group. Nobody else can
+// have the group's number by then: the program keeps it until it is waited for,
+// and after that strayGrace is far too short for a system to use up all others.
+func (p *process) kill() {
+	signalGroup(p.cmd.Process, syscall.SIGTERM)
+	grace := time.NewTimer(p.grace)
+	defer grace.Stop()
+	select {
+	case <-p.ended:
+	case <-grace.C:
+	}
+	signalGroup(p.cmd.Process, syscall.SIGKILL)
+	_ = p.stdout.Close() // a process that left the group may hold the other end
+}
+
+// outcome is the error of a program that has ended: why it was killed, or what
+// was wrong with its reply, or how it crashed. An exit status is the program's
+// own affair, and only logged.
+func (p *process) outcome(err, exit error, log *slog.Logger) error {
+	_ = p.stdout.Close()
+	var status *exec.ExitError
+	isExit := errors.As(exit, &status)
+	switch {
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case err != nil && isExit:
+		return fmt.Errorf("%w (%v)", err, status)
+	case err != nil || !isExit:
+		return err
+	case !status.Exited(): // what it has written is not the whole reply
+		return fail(http.StatusInternalServerError, "the program crashed: %v", status)
+	}
+	log.Warn("cgi: the program failed", "exit", status.String())
+	return nil
+}

@@ -1,0 +1,334 @@
+//go:build unix
+
+package cgihost
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestProgramGetsBodyAndFolder(t *testing.T) {
+	path := program(t, `
+echo "Content-Type: text/plain"
+echo
+pwd
+echo "$CONTENT_LENGTH $(wc -c | tr -d ' ')"
+`)
+	s := serve(t, &Host{Path: path, Args: []string{"one"}})
+	body := strings.Repeat("x", 300_000)
+	head, page := s.ask(t, body)
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := dir + "\n300000 300000\n"; page != want || status(head) != "200" {
+		t.Errorf("got %q %q, want %q", head, page, want)
+	}
+}
+
+func TestArgumentsComeFromHostAlone(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; printf '%s|' "$#" "$@"`), Args: []string{"one", "a b"}})
+	if _, page := s.ask(t, "", "QUERY_STRING", "x+y"); page != "2|one|a b|" {
+		t.Errorf("got %q", page)
+	}
+}
+
+// A program that reads nothing gets its reply through, however long either is.
+func TestBodyNobodyReads(t *testing.T) {
+	body := strings.Repeat("x", 1<<20)
+	for name, text := range map[string]string{
+		"exits early":   `printf 'Status: 413\n\nno'; exit 0`,
+		"closes stdin":  `exec <&-; printf 'Status: 413\n\nno'`,
+		"long reply":    `printf 'Status: 413\n\nno'; head -c 3000000 /dev/zero`,
+		"exits at once": `exit 3`,
+	} {
+		s := serve(t, &Host{Path: program(t, text)})
+		want := "413"
+		if name == "exits at once" {
+			want = "500"
+		}
+		if head, page := s.ask(t, body); status(head) != want || name == "long reply" && len(page) != 3000002 {
+			t.Errorf("%s: got %q and %d bytes", name, head, len(page))
+		}
+	}
+}
+
+// The client sends half its body and waits; the program has exited.
+func TestBodyThatDoesNotCome(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'`)})
+	c := s.send(t, 1000, "half")
+	reply, err := io.ReadAll(c)
+	if err != nil || !strings.HasSuffix(string(reply), "\r\n\r\npage") {
+		t.Errorf("got %q, %v", reply, err)
+	}
+}
+
+// Half an upload never ends the program's input: it would be taken for a whole
+// one.
+func TestBodyThatBreaksOff(t *testing.T) {
+	g := newGroup(t)
+	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; echo ready >&3; cat >/dev/null; echo whole >&3; printf 'A: b\n\npage'`)})
+	c := s.send(t, 1000, "half")
+	g.line(t, "ready")
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := io.ReadAll(c)
+	if head := string(reply); err != nil || status(head) != "400" {
+		t.Errorf("got %q, %v; want 400", head, err)
+	}
+	if rest := g.awaitEnd(t); rest != "" {
+		t.Errorf("the program went on: %q", rest)
+	}
+}
+
+func TestOutputIsStreamed(t *testing.T) {
+	g := newGroup(t)
+	release := filepath.Join(t.TempDir(), "release")
+	if err := mkfifo(release); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\nfirst\n'; read x <`+release+`; echo last; exec 3>`+g.path)})
+	in := bufio.NewReader(s.send(t, 0, ""))
+	for line := ""; line != "first\n"; {
+		var err error
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(in); string(rest) != "last\n" || err != nil {
+		t.Errorf("the rest is %q, %v", rest, err)
+	}
+}
+
+// A page that is written at once has a length.
+func TestShortReplyHasLength(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'`)})
+	if head, page := s.ask(t, ""); page != "page" || !strings.Contains(head, "Content-Length: 4") {
+		t.Errorf("got %q %q", head, page)
+	}
+}
+
+// family is a program that has a child of its own, and says when both are there.
+func family(g *group) string {
+	return `exec 3>` + g.path + `; sleep 1000 & echo ready >&3; `
+}
+
+func TestTimeoutKillsGroup(t *testing.T) {
+	g := newGroup(t)
+	s := serve(t, &Host{Path: program(t, family(g)+"wait"), Timeout: time.Second})
+	c := s.send(t, 0, "")
+	g.line(t, "ready")
+	g.awaitEnd(t)
+	reply, err := io.ReadAll(c)
+	if head := string(reply); err != nil || status(head) != "504" {
+		t.Errorf("got %q, %v; want 504", head, err)
+	}
+	s.wantLog(t, "level=ERROR", "program=", "uri=/uri", "method=GET")
+}
+
+// On a unix socket only a length that is not met shows that a reply was cut.
+func TestTimeoutCutsReply(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'Content-Length: 9\n\npage'; sleep 1000`), Timeout: time.Second})
+	if head, page := s.ask(t, ""); status(head) != "200" || page != "page" {
+		t.Errorf("got %q %q", head, page)
+	}
+	s.wantLog(t, "level=ERROR")
+}
+
+func TestClientGoneKillsGroup(t *testing.T) {
+	for name, text := range map[string]string{
+		"is silent":        "wait",
+		"reads":            "cat >/dev/null; wait",
+		"writes":           `printf 'A: b\n\n'; while :; do echo x; done`,
+		"stops in header":  `printf 'A: b\n'; wait`,
+		"closes output":    "exec 1>&-; wait",
+		"child has output": "exit",
+	} {
+		g := newGroup(t)
+		s := serve(t, &Host{Path: program(t, family(g)+text)})
+		c := s.send(t, 1000, "half")
+		g.line(t, "ready")
+		_ = c.Close()
+		g.awaitEnd(t)
+		if log := s.log.String(); log != "" {
+			t.Errorf("%s: the log has %q", name, log)
+		}
+	}
+}
+
+// A program that ignores SIGTERM is killed a little later.
+func TestKilledAfterGrace(t *testing.T) {
+	g := newGroup(t)
+	s := serve(t, &Host{
+		Path:  program(t, `trap '' TERM; exec 3>`+g.path+`; (sleep 1000) & echo ready >&3; sleep 1000`),
+		grace: 10 * time.Millisecond,
+	})
+	c := s.send(t, 0, "")
+	g.line(t, "ready")
+	_ = c.Close()
+	g.awaitEnd(t)
+}
+
+// SIGTERM comes first: there is time to clean up.
+func TestTermBeforeKill(t *testing.T) {
+	g := newGroup(t)
+	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; trap 'echo clean >&3; exit' TERM; echo ready >&3; while :; do sleep 0.01; done`)})
+	c := s.send(t, 0, "")
+	g.line(t, "ready")
+	_ = c.Close()
+	if rest := g.awaitEnd(t); rest != "clean\n" {
+		t.Errorf("the program wrote %q at its end", rest)
+	}
+}
+
+// Once the announced length is met, a client that leaves does not end what the
+// program does after its reply.
+func TestClientMayGoAfterReply(t *testing.T) {
+	g := newGroup(t)
+	release := filepath.Join(t.TempDir(), "release")
+	if err := mkfifo(release); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; printf 'Content-Length: 4\n\npage\n'; read x <`+release+`; echo done >&3`)})
+	c := s.send(t, 0, "")
+	in := bufio.NewReader(c)
+	for b := byte(0); b != 'e'; {
+		if line, err := in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		} else if line != "\r\n" {
+			continue
+		}
+		page := make([]byte, 4)
+		if _, err := io.ReadFull(in, page); err != nil || string(page) != "page" {
+			t.Fatalf("got %q, %v", page, err)
+		}
+		b = page[3]
+	}
+	_ = c.Close()
+	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	g.line(t, "done")
+}
+
+func TestCloseKillsPrograms(t *testing.T) {
+	g := newGroup(t)
+	s := serve(t, &Host{Path: program(t, family(g)+"wait")})
+	s.send(t, 0, "")
+	g.line(t, "ready")
+	if err := s.host.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.awaitEnd(t)
+}
+
+// A job in the background that has let go of the output neither holds the reply
+// nor ends with it.
+func TestBackgroundJobLives(t *testing.T) {
+	g := newGroup(t)
+	release := filepath.Join(t.TempDir(), "release")
+	if err := mkfifo(release); err != nil {
+		t.Fatal(err)
+	}
+	for _, redirect := range []string{">/dev/null 2>&1", ">/dev/null"} { // the other holds standard error
+		s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; (read x <`+release+`; echo done >&3) `+redirect+` & printf 'A: b\n\npage'`)})
+		if _, page := s.ask(t, ""); page != "page" {
+			t.Errorf("got %q", page)
+		}
+		if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
+			t.Fatal(err)
+		}
+		g.line(t, "done")
+	}
+}
+
+func TestExitStatusIsLogged(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'; exit 7`)})
+	if head, page := s.ask(t, ""); status(head) != "200" || page != "page" {
+		t.Errorf("got %q %q", head, page)
+	}
+	s.wantLog(t, "level=WARN", "exit status 7")
+}
+
+// What a program wrote before it crashed is no whole reply.
+func TestCrashIsNoReply(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'; kill -SEGV $$`)})
+	if head, page := s.ask(t, ""); status(head) != "500" || strings.Contains(page, "page") {
+		t.Errorf("got %q %q", head, page)
+	}
+	s.wantLog(t, "level=ERROR", "segmentation fault")
+}
+
+func TestStderrIsLogged(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'one\ntwo\r\n\nthree' >&2; printf 'A: b\n\n'`)})
+	s.ask(t, "", "REMOTE_ADDR", "192.0.2.1")
+	s.wantLog(t, "line=one\n", "line=two\n", "line=three\n", "remote=192.0.2.1", "uri=/uri", "program=/")
+	if n := strings.Count(s.log.String(), "\n"); n != 3 {
+		t.Errorf("the log has %d lines, want 3", n)
+	}
+}
+
+func TestStderrIsBounded(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `head -c 1000000 /dev/zero | tr '\0' x >&2; echo end >&2; printf 'A: b\n\n'`)})
+	s.ask(t, "")
+	if n := len(s.log.String()); n < maxLines || n > 2*maxLines {
+		t.Errorf("the log has %d bytes", n)
+	}
+	s.wantLog(t, "limit=65536")
+	if strings.Contains(s.log.String(), "line=end") {
+		t.Error("the limit does not hold")
+	}
+}
+
+func TestProgramThatCannotStart(t *testing.T) {
+	dir := t.TempDir()
+	plain := write(t, filepath.Join(dir, "plain"), "#!/bin/sh\n")
+	if err := os.Chmod(plain, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "missing"): "500",
+		plain:                         "403",
+		write(t, filepath.Join(dir, "interpreter"), "#!/no/such\n"):    "500",
+		write(t, filepath.Join(dir, "text"), "printf 'A: b\\n\\nx'\n"): "500",
+	} {
+		s := serve(t, &Host{Path: path})
+		if head, _ := s.ask(t, ""); status(head) != want {
+			t.Errorf("%s: got %q, want %s", path, head, want)
+		}
+		s.wantLog(t, "cgi: no whole reply", path)
+	}
+}
+
+func TestVariablesThatDoNotFit(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'`)})
+	if head, _ := s.ask(t, "", "HTTP_X", strings.Repeat("x", 500_000)); status(head) != "431" {
+		t.Errorf("got %q", head)
+	}
+}
+
+func TestStartFailure(t *testing.T) {
+	var f *failure
+	if err := startFailure(&fs.PathError{Err: errors.New("new")}); !errors.As(err, &f) || f.status != 500 {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A pipe whose reader is gone ends its writer, as anywhere else.
+func TestSIGPIPEEndsWriters(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; { { yes 2>/dev/null; echo $? >&3; } | head -n 1 >/dev/null; } 3>&1`)})
+	if _, page := s.ask(t, ""); page != "141\n" {
+		t.Errorf("yes ended with %q, want 141", page)
+	}
+}

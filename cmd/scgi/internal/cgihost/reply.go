@@ -1,0 +1,158 @@
+//go:build unix
+
+package cgihost
+
+// reply.go owns what a program writes to its standard output: a header block
+// and a page (RFC 3875 §6). Rule: a page is never passed on without a whole and
+// valid header block, and what the program has written does not wait for what
+// it writes next.
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxHeaderBytes is lighttpd's limit, the widest of the web servers'.
+	maxHeaderBytes = 64 << 10
+
+	// flushDelay is how long output waits for more. A page that is written
+	// without a longer pause leaves in one piece, with its Content-Length.
+	flushDelay = 10 * time.Millisecond
+
+	copySize = 32 << 10
+)
+
+var errNoHeader = fail(http.StatusInternalServerError, "the program ended without a whole header block (RFC 3875 §6)")
+
+// reply passes the program's output on to w. It reports whether the reply has
+// begun.
+func (p *process) reply(w http.ResponseWriter) (began bool, err error) {
+	limit := &io.LimitedReader{R: p.stdout, N: maxHeaderBytes}
+	in := bufio.NewReader(limit)
+	status, header, err := readHeader(in)
+	switch {
+	case err == io.EOF && limit.N == 0:
+		return false, fail(http.StatusInternalServerError, "the program's header block has more than %d bytes", maxHeaderBytes)
+	case err == io.EOF:
+		return false, errNoHeader
+	case err != nil:
+		return false, err
+	}
+	limit.N = math.MaxInt64
+	maps.Copy(w.Header(), header)
+	w.WriteHeader(status)
+	err = p.copyBody(w, in, contentLength(header))
+	if err == nil {
+		p.leave()
+	}
+	return true, err
+}
+
+// readHeader reads the header block. Its error is io.EOF if there is none, or
+// not a whole one.
+func readHeader(in *bufio.Reader) (status int, header http.Header, err error) {
+	tp := textproto.NewReader(in)
+	line := ""
+	if start, _ := in.Peek(5); string(start) == "HTTP/" { // a script with non-parsed headers
+		if line, err = tp.ReadLine(); err != nil {
+			return 0, nil, io.EOF
+		}
+		_, line, _ = strings.Cut(line, " ")
+	}
+	fields, err := tp.ReadMIMEHeader()
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, nil, io.EOF
+	case err != nil:
+		return 0, nil, fail(http.StatusInternalServerError, "the program's header block is malformed: %w", err)
+	case len(fields) == 0 && line == "":
+		return 0, nil, fail(http.StatusInternalServerError, "the program's output begins with an empty line, where its header block has to be")
+	}
+	header = http.Header(fields)
+	status, err = replyStatus(line, header)
+	return status, header, err
+}
+
+// replyStatus takes the status from the line of a script with non-parsed
+// headers, from the field Status, or from the lack of both, and Status out of
+// the header.
+func replyStatus(line string, header http.Header) (int, error) {
+	if line == "" {
+		line = header.Get("Status")
+	}
+	header.Del("Status")
+	if header["Content-Type"] == nil {
+		header["Content-Type"] = nil // what the program does not say is not guessed
+	}
+	switch {
+	case line != "":
+		code, _, _ := strings.Cut(line, " ")
+		status, err := strconv.Atoi(code)
+		if err != nil || len(code) != 3 || status < 200 {
+			return 0, fail(http.StatusInternalServerError, "the program's status is not a number from 200 to 999: %.64q", line)
+		}
+		return status, nil
+	case header.Get("Location") != "":
+		return http.StatusFound, nil
+	}
+	return http.StatusOK, nil
+}
+
+// contentLength is the length that the program announces, or as much as there
+// may be.
+func contentLength(header http.Header) int64 {
+	n, err := strconv.ParseUint(header.Get("Content-Length"), 10, 63)
+	if err != nil {
+		return math.MaxInt64
+	}
+	return int64(n)
+}
+
+// copyBody passes on length bytes at most, and reads to the end of the output:
+// a script's echo writes a line break more than it has announced. The client of
+// a whole reply may go without ending the program.
+func (p *process) copyBody(w http.ResponseWriter, in io.Reader, length int64) error {
+	out := http.NewResponseController(w)
+	buf := make([]byte, copySize)
+	for unsent := true; ; {
+		var end time.Time
+		if unsent {
+			end = time.Now().Add(flushDelay)
+		}
+		_ = p.stdout.SetReadDeadline(end)
+		n, err := in.Read(buf)
+		n = int(min(int64(n), length))
+		if length -= int64(n); length == 0 {
+			p.leave()
+		}
+		if n > 0 {
+			unsent = true
+			if _, err := w.Write(buf[:n]); err == http.ErrBodyNotAllowed {
+				length = 0
+			} else if err != nil {
+				return errGone
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case unsent && (err != nil || length == 0):
+			if out.Flush() != nil {
+				return errGone
+			}
+			unsent = false
+		}
+	}
+}
