@@ -1,0 +1,20 @@
+//go:build !unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+)
+
+// host is not there where programs have no process groups to be ended by.
+type host struct{}
+
+func (*host) help() string         { return "scgi host needs a Unix system.\n" }
+func (*host) define(*flag.FlagSet) {}
+
+func (*host) run(context.Context, []string) error {
+	return fmt.Errorf("%w: it needs a Unix system", errors.ErrUnsupported)
+}
