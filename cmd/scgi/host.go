@@ -6,8 +6,10 @@ package main
 // given and how it ends is cgihost's; here are the flags and their limits.
 
 import (
+	"cmp"
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,11 +39,20 @@ group when its client has gone or its time is over.
 
 A program gets CGI's variables, HTTP_*, SSL_* and REDIRECT_*, the host's PATH,
 and no others: not PATH, HOME or LD_PRELOAD from a web server. What it writes
-to standard error is logged with the request. Negative limits are none.
+to standard error is logged with the request. Of numbers, zero is
+the default and negative no limit.
 
 It runs until Ctrl-C or SIGTERM, and exits with 0 then; with 1 if it can't
 listen, and with 2 if the arguments are wrong.
 `
+
+// Programs cost more than goroutines: a process each, and git's can take 100 MB.
+const (
+	defaultWorkers = 32
+	defaultQueue   = 256
+	defaultWait    = 10 * time.Second
+	defaultTimeout = 15 * time.Minute // IIS's for CGI
+)
 
 type host struct {
 	scgi, http     string
@@ -55,10 +66,10 @@ func (c *host) help() string { return hostHelp }
 func (c *host) define(flags *flag.FlagSet) {
 	flags.StringVar(&c.scgi, "scgi", scgi.DefaultAddr, "")
 	flags.StringVar(&c.http, "http", "", "")
-	flags.IntVar(&c.workers, "workers", 32, "")
-	flags.IntVar(&c.queue, "queue", 256, "")
-	flags.DurationVar(&c.wait, "wait", 10*time.Second, "")
-	flags.DurationVar(&c.timeout, "timeout", 15*time.Minute, "") // IIS's for CGI
+	flags.IntVar(&c.workers, "workers", 0, "")
+	flags.IntVar(&c.queue, "queue", 0, "")
+	flags.DurationVar(&c.wait, "wait", 0, "")
+	flags.DurationVar(&c.timeout, "timeout", 0, "")
 	flags.Var(&c.env, "e", "")
 	flags.Var(&c.pass, "pass", "")
 }
@@ -71,7 +82,7 @@ func (c *host) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return &statusError{2, err}
 	}
-	h := &cgihost.Host{Path: path, Args: args[1:], Timeout: c.timeout}
+	h := &cgihost.Host{Path: path, Args: args[1:], Timeout: cmp.Or(c.timeout, defaultTimeout)}
 	for _, names := range c.pass {
 		h.Pass = append(h.Pass, strings.Split(names, ",")...)
 	}
@@ -82,23 +93,35 @@ func (c *host) run(ctx context.Context, args []string) error {
 		}
 		h.Env = append(h.Env, variable)
 	}
-	// A body is not kept here, and the web server has a limit for it.
-	srv := &scgi.Server{Handler: h, MaxWorkers: c.workers, MaxQueue: c.queue, QueueTimeout: c.wait, MaxBodyBytes: -1}
+	srv := &scgi.Server{
+		Handler:      h,
+		MaxWorkers:   cmp.Or(c.workers, defaultWorkers),
+		MaxQueue:     cmp.Or(c.queue, defaultQueue),
+		QueueTimeout: cmp.Or(c.wait, defaultWait),
+		MaxBodyBytes: -1, // it is not kept here, and the web server has a limit
+	}
 	err = app.Run(ctx, srv, c.scgi, c.http, os.Stdout)
 	_ = h.Close()
 	return err
 }
 
-// locate returns the absolute path of a folder, or of a program as a shell finds
-// it.
+// locate returns the absolute path of a program, as a shell finds it, or of a
+// folder, which needs a slash as a program that is not in PATH does: the folder
+// git must not hide the program git.
 func locate(name string) (string, error) {
 	info, err := os.Stat(name)
-	if err != nil || !info.IsDir() {
-		if name, err = exec.LookPath(name); err != nil {
-			return "", err
-		}
+	here, hasSlash := err == nil, strings.Contains(name, "/")
+	if here && hasSlash && info.IsDir() {
+		return filepath.Abs(name)
 	}
-	return filepath.Abs(name)
+	path, err := exec.LookPath(name)
+	if err != nil && here && !hasSlash {
+		err = fmt.Errorf("%w; the one in this folder is ./%s", err, name)
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
 }
 
 // ownVariable completes a variable that is only named with the host's value.

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,10 @@ const (
 	// strayGrace bounds the wait for the end of standard error once the program
 	// has exited. A job that it left in the background may hold the other end.
 	strayGrace = 200 * time.Millisecond
+
+	// refuseTime is how long a program may leave its input unread before it is
+	// taken not to want it.
+	refuseTime = time.Second
 )
 
 // process is a program that runs for a request.
@@ -44,6 +49,9 @@ type process struct {
 	grace  time.Duration
 	leave  func() bool   // from now on the client may go
 	ended  chan struct{} // closed when the program has been waited for
+
+	taken   atomic.Bool  // nothing is left of the body
+	offered atomic.Int64 // since when the program has not read its input; 0: it has, or there is none
 }
 
 // run starts a program and serves it to its end. It reports whether the reply
@@ -148,34 +156,39 @@ func startFailure(err error) error {
 // not ended: a program that reads to the end would take half an upload for a
 // whole one, so it is killed instead.
 func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
+	defer p.taken.Store(true)
 	if stdin == nil {
 		return
 	}
-	in := &errReader{r: body}
-	_, _ = io.Copy(stdin, in)
-	switch {
-	case in.err == nil:
-		_ = stdin.Close()
-	case errors.Is(in.err, os.ErrDeadlineExceeded):
-		p.cancel(fail(http.StatusRequestTimeout, "the request's body did not come in time: %w", in.err))
-	default:
-		p.cancel(fail(http.StatusBadRequest, "%w: %w", errGone, in.err))
+	buf := make([]byte, copySize)
+	for {
+		n, err := body.Read(buf)
+		p.offered.Store(time.Now().UnixNano())
+		if _, unwanted := stdin.Write(buf[:n]); unwanted != nil {
+			return
+		}
+		p.offered.Store(0)
+		switch {
+		case err == io.EOF:
+			_ = stdin.Close()
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			p.cancel(fail(http.StatusRequestTimeout, "the request's body did not come in time: %w", err))
+			return
+		case err != nil:
+			p.cancel(fail(http.StatusBadRequest, "%w: %w", errGone, err))
+			return
+		}
 	}
 }
 
-// errReader remembers an error of r other than its end, which io.Copy does not
-// tell from one of its writer.
-type errReader struct {
-	r   io.Reader
-	err error
-}
-
-func (e *errReader) Read(p []byte) (int, error) {
-	n, err := e.r.Read(p)
-	if err != io.EOF {
-		e.err = err
-	}
-	return n, err
+// mayFlush reports whether a reply may begin. nginx stops sending a request when
+// its reply begins, and git's begins before it has read the request. So the
+// reply waits until the program has taken the body, or does not want it, or has
+// left it for refuseTime.
+func (p *process) mayFlush() bool {
+	offered := p.offered.Load()
+	return p.taken.Load() || offered != 0 && time.Since(time.Unix(0, offered)) > refuseTime
 }
 
 // interrupt ends a wait for more of the body, and waits until done is closed.

@@ -89,6 +89,38 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	}
 }
 
+// nginx sends no more of a request once its reply has begun, and git's begins
+// before it reads.
+func TestReplyWaitsForBody(t *testing.T) {
+	g := newGroup(t)
+	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; printf 'A: b\n\npage'; sleep 0.1; echo slept >&3; wc -c`)})
+	c := s.send(t, 8, "half")
+	g.line(t, "slept")
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	if n, err := c.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the reply has begun: %d bytes, %v", n, err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := c.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(reply), "\r\n\r\npage8\n") {
+		t.Errorf("got %q, %v", reply, err)
+	}
+}
+
+// A program that leaves its input alone can stream all the same.
+func TestOutputIsStreamedPastUnreadBody(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage\n'; sleep 1000`)})
+	in := bufio.NewReader(s.send(t, 1<<20, strings.Repeat("x", 1<<20)))
+	for line := ""; line != "page\n"; {
+		var err error
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOutputIsStreamed(t *testing.T) {
 	g := newGroup(t)
 	release := filepath.Join(t.TempDir(), "release")

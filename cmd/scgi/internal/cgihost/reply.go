@@ -148,7 +148,7 @@ func (p *process) copyBody(w http.ResponseWriter, in io.Reader, length int64) er
 			return nil
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
-		case unsent && (err != nil || length == 0):
+		case unsent && (err != nil || length == 0) && p.mayFlush():
 			if out.Flush() != nil {
 				return errGone
 			}

@@ -1,0 +1,134 @@
+//go:build linux
+
+package deploy_test
+
+// git_test.go owns the test of the git server. Rule: git itself is the client,
+// as its users have it.
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/scgi/internal/webserver"
+)
+
+// gitServer serves an empty repository by the recipe, and returns the URL of the
+// server.
+func gitServer(t *testing.T) (url string) {
+	t.Helper()
+	webserver.NeedProgram(t, "git", "git")
+	webserver.Need(t, webserver.Nginx)
+	dir := webserver.TempDir(t)
+	git(t, dir, "init", "-q", "--bare", "srv/a.git")
+	passwords := filepath.Join(dir, "htpasswd")
+	if err := os.WriteFile(passwords, []byte("alice:{PLAIN}secret\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	scgi := filepath.Join(t.TempDir(), "scgi")
+	if out, err := exec.Command("go", "build", "-o", scgi, "../cmd/scgi").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	socket := filepath.Join(dir, "git.sock")
+	startApp(t, exec.Command(scgi, "host", "-scgi", "unix:"+socket+"?mode=0666", "-e", "GIT_PROJECT_ROOT="+dir+"/srv", "-e", "GIT_HTTP_EXPORT_ALL=1", "git", "http-backend"))
+	conf := strings.NewReplacer("listen 80;", "listen LISTEN;", "/run/git.sock", socket, "/etc/nginx/git.htpasswd", passwords).
+		Replace(readFile(t, "git/nginx.conf"))
+	return "http://" + webserver.Start(t, webserver.Nginx, webserver.Config{Server: conf})
+}
+
+// tryGit runs git without the user's own configuration.
+func tryGit(dir string, args ...string) (string, error) {
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@x", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@x")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("git %q: %w\n%s", args, err, out)
+	}
+	return string(out), err
+}
+
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	out, err := tryGit(dir, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestGit(t *testing.T) {
+	url := gitServer(t)
+	login := strings.Replace(url, "http://", "http://alice:secret@", 1)
+	dir := t.TempDir()
+	git(t, dir, "clone", "-q", url+"/a.git", "first")
+	first := filepath.Join(dir, "first")
+	// Larger than http.postBuffer, so that git sends it in chunks.
+	content := make([]byte, 3<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
+	if err := os.WriteFile(filepath.Join(first, "file"), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	git(t, first, "add", "file")
+	git(t, first, "commit", "-q", "-m", "one")
+
+	if _, err := tryGit(first, "push", "-q", url+"/a.git", "HEAD:main"); err == nil {
+		t.Error("a push without a login was taken")
+	}
+	if _, err := tryGit(first, "push", "-q", strings.Replace(login, "secret", "wrong", 1)+"/a.git", "HEAD:main"); err == nil {
+		t.Error("a push with a wrong password was taken")
+	}
+	git(t, first, "push", "-q", login+"/a.git", "HEAD:main")
+
+	git(t, dir, "clone", "-q", "-b", "main", url+"/a.git", "second")
+	got, err := os.ReadFile(filepath.Join(dir, "second", "file"))
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the clone differs: %d bytes, %v", len(got), err)
+	}
+	for i := range 3 {
+		git(t, first, "commit", "-q", "--allow-empty", "-m", fmt.Sprint(i))
+		git(t, first, "push", "-q", login+"/a.git", "HEAD:main")
+		git(t, filepath.Join(dir, "second"), "pull", "-q")
+	}
+	if a, b := git(t, first, "rev-parse", "HEAD"), git(t, filepath.Join(dir, "second"), "rev-parse", "HEAD"); a != b {
+		t.Errorf("pulled %s, want %s", b, a)
+	}
+}
+
+// nginx and git read a query each in its own way; what nginx does not take for a
+// push, git refuses.
+func TestGitPushNeedsLogin(t *testing.T) {
+	url := gitServer(t)
+	for path, want := range map[string]int{
+		"/a.git/info/refs?service=git-upload-pack":                          http.StatusOK,
+		"/a.git/info/refs?service=git-receive-pack":                         http.StatusUnauthorized,
+		"/a.git/info/refs?service=git-upload-pack&service=git-receive-pack": http.StatusForbidden,
+		"/a.git/info/refs?x=&service=git%2Dreceive-pack":                    http.StatusForbidden,
+		"/a.git/git-receive-pack":                                           http.StatusUnauthorized,
+		"/a.git/git%2Dreceive-pack":                                         http.StatusUnauthorized,
+		"/b.git/info/refs?service=git-upload-pack":                          http.StatusNotFound,
+		"/../../../etc/info/refs":                                           http.StatusBadRequest,
+	} {
+		req, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.URL.Opaque = path
+		req.SetBasicAuth("mallory", "guess") // REMOTE_USER, if it were not checked
+		resp, err := (&http.Client{Timeout: patience}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: got %s, want %d", path, resp.Status, want)
+		}
+	}
+}
