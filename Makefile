@@ -1,4 +1,4 @@
-.PHONY: test race fuzz interop lint ci bench bench-quick soak
+.PHONY: test race fuzz interop lint ci bench bench-quick bench-hosts dist soak
 
 test:
 	go test ./...
@@ -24,6 +24,13 @@ bench:
 
 bench-quick:
 	cd bench && go run ./cmd/bench -quick
+
+bench-hosts:
+	cd bench && go run ./cmd/bench -hosts
+
+dist:
+	for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -w -X main.stamp=$(shell git describe --tags --always --dirty)' -o dist/scgi-linux-$$arch ./cmd/scgi || exit; done
+	cp cmd/scgi/scgi.1 dist/
 
 soak:
 	mkdir -p bench/out

@@ -261,9 +261,12 @@ func (c *get) explain(err error) error {
 	var dns *net.DNSError
 	var broken *net.OpError
 	var slow net.Error
+	var file *fs.PathError
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
+	case errors.As(err, &file): // of -d
+		return &statusError{exitRead, err}
 	case !c.wire.dialed:
 		return misuse("%w", err)
 	case errors.As(err, &dns):

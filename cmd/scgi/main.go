@@ -164,12 +164,15 @@ func printHelp(w io.Writer, args []string) error {
 	return err
 }
 
-// version is the module's, with the revision that Go stamps.
+// stamp is the version that make dist sets.
+var stamp string
+
+// version is the stamp, or what Go knows of the module.
 func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
+	if info, ok := debug.ReadBuildInfo(); ok && stamp == "" {
 		return info.Main.Version
 	}
-	return "unknown"
+	return stamp
 }
 
 // list is a flag that may be repeated.

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/scgi/internal/webserver"
 )
 
 const patience = 30 * time.Second
@@ -242,4 +244,28 @@ func TestGateway(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	p.stop(t, os.Interrupt)
+}
+
+// The manual page is one by mdoc(7)'s rules, and has every flag.
+func TestManual(t *testing.T) {
+	mandoc := webserver.NeedProgram(t, "mandoc", "mandoc")
+	if out, err := exec.Command(mandoc, "-Tlint", "-Wwarning", "scgi.1").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile("scgi.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"get", "host", "serve", "gateway"} {
+		_, section, _ := strings.Cut(string(text), "\n.Ss scgi "+name+"\n")
+		section, _, _ = strings.Cut(section, "\n.Ss ")
+		section, _, _ = strings.Cut(section, "\n.Sh ")
+		flags := flag.NewFlagSet(name, flag.ContinueOnError)
+		newCommand(name).define(flags)
+		flags.VisitAll(func(f *flag.Flag) {
+			if !strings.Contains(section, "\n.It Fl "+f.Name) {
+				t.Errorf("%s lacks -%s", name, f.Name)
+			}
+		})
+	}
 }

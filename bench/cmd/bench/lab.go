@@ -42,7 +42,7 @@ func newLab(ctx context.Context, s scale) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{ctx: ctx, scale: s.within(descriptorLimit()), dir: dir}
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/subject", "./cmd/rival", "./cmd/load", "./cmd/cgitime")
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./cmd/subject", "./cmd/rival", "./cmd/load", "./cmd/cgitime", "example.com/scgi/cmd/scgi")
 	if out, err := build.CombinedOutput(); err != nil {
 		l.close()
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)

@@ -5,6 +5,10 @@
 // in the benchmark module's folder:
 //
 //	go run ./cmd/bench
+//	go run ./cmd/bench -hosts
+//
+// The second measures scgi host beside fcgiwrap instead, which has to be
+// installed.
 //
 // It needs Linux, two processors and taskset, and for a part of it nginx.
 package main
@@ -19,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -70,6 +75,7 @@ func (s scale) within(descriptors int) scale {
 }
 
 func main() {
+	cgi := flag.Bool("hosts", false, "only compare scgi host with fcgiwrap")
 	small := flag.Bool("quick", false, "only see that every contestant works: a few seconds, no files written")
 	out := flag.String("out", "out", "folder for results.md")
 	plots := flag.String("plots", "plots", "folder for the drawings")
@@ -78,9 +84,35 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 
-	if err := bench(ctx, *small, *out, *plots); err != nil {
+	run := func() error { return bench(ctx, *small, *out, *plots) }
+	if *cgi {
+		run = func() error { return benchHosts(ctx, *small) }
+	}
+	if err := run(); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// benchHosts prints its tables.
+func benchHosts(ctx context.Context, small bool) error {
+	s := full
+	if small {
+		s = quick
+	}
+	l, err := newLab(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t, hangs, err := l.compareHosts()
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured on: %s.\nMedians of %d rounds of %v; %d requests in flight.\n", machine(), s.rounds, 4*s.duration, 2*programs)
+	writeHosts(&b, t, hangs)
+	fmt.Print(b.String())
+	return nil
 }
 
 func bench(ctx context.Context, small bool, out, plots string) error {

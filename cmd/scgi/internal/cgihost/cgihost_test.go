@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"example.com/scgi"
+	"example.com/scgi/internal/leak"
 )
 
 const patience = 30 * time.Second
@@ -73,6 +74,8 @@ type site struct {
 
 func serve(t *testing.T, h *Host) *site {
 	t.Helper()
+	leak.Goroutines(t)
+	leak.Descriptors(t)
 	s := &site{host: h, addr: filepath.Join(t.TempDir(), "s")}
 	h.Logger = slog.New(slog.NewTextHandler(&s.log, nil))
 	l, err := scgi.Listen("unix:" + s.addr)

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -78,7 +79,7 @@ func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.L
 		WaitDelay:   strayGrace,
 		SysProcAttr: groupAttr(),
 	}
-	stdin, err := p.start(r.ContentLength > 0)
+	stdin, err := p.start(r)
 	if err != nil {
 		return false, err
 	}
@@ -107,23 +108,38 @@ func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.L
 	return began, err
 }
 
-// start starts the program, with a pipe for its standard input if it is to have
-// one.
-func (p *process) start(hasBody bool) (stdin io.WriteCloser, err error) {
+// start starts the program. Stdin is nil if there is no body to write to it.
+func (p *process) start(r *scgi.Request) (stdin io.WriteCloser, err error) {
 	stdout, theirs, err := os.Pipe()
-	if err == nil && hasBody {
+	defer theirs.Close()
+	switch {
+	case err != nil || r.ContentLength == 0:
+	case isPassedOn(r):
 		stdin, err = p.cmd.StdinPipe()
+	default:
+		unreadable, openErr := os.Open(p.cmd.Dir)
+		defer unreadable.Close()
+		p.cmd.Stdin, err = unreadable, openErr
 	}
 	if err == nil {
 		p.stdout, p.cmd.Stdout = stdout, theirs
 		err = p.cmd.Start()
 	}
-	_ = theirs.Close()
 	if err != nil {
 		_ = stdout.Close()
 		return nil, startFailure(err)
 	}
 	return stdin, nil
+}
+
+// isPassedOn reports whether the body is there that CONTENT_LENGTH announces to
+// the program. nginx keeps it in requests of its own, such as auth_request's.
+// Then a program that does not read it is served, and one that does gets an
+// error, as from any folder: the end of the input would make an empty upload of
+// it.
+func isPassedOn(r *scgi.Request) bool {
+	n, err := strconv.ParseInt(r.Env.Get("CONTENT_LENGTH"), 10, 64)
+	return err == nil && n == r.ContentLength
 }
 
 // startFailure says what to do about a program that can't be started.

@@ -89,6 +89,18 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	}
 }
 
+// nginx keeps the body from its own requests, such as auth_request's. Only the
+// program that wants it fails.
+func TestBodyThatIsNotPassedOn(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; [ "$QUERY_STRING" ] || exit; cat && echo whole; echo "$CONTENT_LENGTH"`)})
+	if head, page := s.ask(t, "", "HTTP_CONTENT_LENGTH", "11"); status(head) != "200" || page != "" {
+		t.Errorf("not read: got %q %q", head, page)
+	}
+	if _, page := s.ask(t, "", "HTTP_CONTENT_LENGTH", "11", "QUERY_STRING", "read"); page != "11\n" {
+		t.Errorf("read: got %q", page)
+	}
+}
+
 // nginx sends no more of a request once its reply has begun, and git's begins
 // before it reads.
 func TestReplyWaitsForBody(t *testing.T) {

@@ -1,0 +1,169 @@
+//go:build linux
+
+package main
+
+// hosts.go owns the comparison of scgi host with fcgiwrap: the same shell script
+// behind the same nginx, and what each does with a script that hangs. Rule: both
+// get as many processes and the same variables.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.com/scgi/bench/internal/address"
+	"example.com/scgi/bench/load"
+)
+
+// programs is how many each host runs at the same time.
+const programs = 4
+
+// pageScript is cgitime as most CGI programs are; hangScript says who it is.
+const (
+	pageScript = `#!/bin/sh
+echo 'Status: 200 OK'
+echo 'Content-Type: text/plain; charset=utf-8'
+echo
+echo "$REQUEST_METHOD $SCRIPT_FILENAME"
+`
+	hangScript = `#!/bin/sh
+echo $$ >"$0.$$"
+sleep 600
+`
+)
+
+var hosts = []contestant{
+	{name: "fcgiwrap", program: "fcgiwrap", nginx: strings.Replace(fcgiPass, "PARAM", scriptParam, 1)},
+	{name: "scgi host", program: "scgi", nginx: strings.Replace(scgiPass, "PARAM", scriptParam, 1)},
+}
+
+const scriptParam = "PARAM SCRIPT_FILENAME FOLDER$document_uri; PARAM"
+
+// hung is what became of scripts that hang and whose clients have gone.
+type hung struct {
+	name string
+	left int           // of programs, after a while
+	next time.Duration // until the next request was answered; 0: it was not
+}
+
+// whatHangs is the time after which the scripts are counted, and the time in
+// which the next request has to be answered.
+const whatHangs = 5 * time.Second
+
+// compareHosts measures both. The longer runs make up for the few requests.
+func (l *lab) compareHosts() (t table, hangs []hung, err error) {
+	t, err = l.inTurn(l.scale.rounds, hosts, func(c contestant) (s sample, err error) {
+		err = l.behindNginx(c, func(host, front *server) (err error) {
+			s, err = l.sample(host, load.Config{Addr: front.addr, Protocol: "http", Keep: true, Flight: 2 * programs, Duration: 4 * l.scale.duration}, front)
+			return err
+		})
+		return s, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range hosts {
+		h := hung{name: c.name}
+		if err := l.behindNginx(c, func(_, front *server) error { return l.hang(front.addr, &h) }); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		hangs = append(hangs, h)
+	}
+	return t, hangs, nil
+}
+
+func (l *lab) scripts() string { return filepath.Join(l.dir, "cgi-bin") }
+
+// behindNginx starts a host of the scripts behind nginx, for as long as use
+// runs.
+func (l *lab) behindNginx(c contestant, use func(host, front *server) error) error {
+	for name, text := range map[string]string{"time": pageScript, "hang": hangScript} {
+		path := filepath.Join(l.scripts(), name)
+		if err := errors.Join(writeFile(path, text), os.Chmod(path, 0o755)); err != nil {
+			return err
+		}
+	}
+	addr, n := l.addr("unix"), strconv.Itoa(programs)
+	cmd := l.pinned(lastCPU, "fcgiwrap", "-c", n, "-s", addr)
+	if c.program == "scgi" {
+		cmd = l.pinned(lastCPU, filepath.Join(l.dir, "scgi"), "host", "-workers", n, "-scgi", addr, l.scripts())
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	host := &server{cmd: cmd, addr: addr}
+	defer host.end()
+	c.nginx = strings.Replace(c.nginx, "FOLDER", l.scripts(), 1)
+	front, err := l.startNginx(c, addr)
+	if err != nil {
+		return err
+	}
+	defer front.end()
+	return use(host, front)
+}
+
+// hang has as many scripts hang as the host runs at the same time, lets their
+// clients go, and looks a while later what is left of them, and whether the
+// host still answers.
+func (l *lab) hang(front string, h *hung) error {
+	network, addr := address.Split(front)
+	for range programs {
+		c, err := net.Dial(network, addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "GET /hang HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return err
+		}
+		time.AfterFunc(time.Second, func() { _ = c.Close() })
+	}
+	time.Sleep(time.Second + whatHangs)
+	pids, err := filepath.Glob(filepath.Join(l.scripts(), "hang.*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range pids {
+		_, pid, _ := strings.Cut(filepath.Base(path), ".")
+		if _, err := os.Stat("/proc/" + pid); err == nil {
+			h.left++
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		_ = os.Remove(path)
+	}
+	began := time.Now()
+	answered := make(chan error, 1)
+	go func() { answered <- load.Ask(load.Config{Addr: front, Protocol: "http"}) }()
+	select {
+	case err := <-answered:
+		h.next = time.Since(began)
+		return err
+	case <-time.After(whatHangs):
+		return nil // the end of nginx ends it
+	}
+}
+
+func writeHosts(b *strings.Builder, t table, hangs []hung) {
+	// Nobody's processor time: fcgiwrap lets that of its programs get lost. As all
+	// share a busy processor, the requests/s tell it.
+	fmt.Fprintf(b, "\n### A shell script, %d at a time, behind nginx on the same processor\n\n| host | requests/s | | p50 | p99 |\n|---|--:|--:|--:|--:|\n", programs)
+	for _, r := range t {
+		fmt.Fprintf(b, "| %s | %.0f | **%.2f** | %s | %s |\n", r.name, r.median(perSecond), r.ratio(t[0], perSecond), micros(r.median(halfTime)), micros(r.median(slowest)))
+	}
+	fmt.Fprintf(b, "\n### %d scripts that hang, and whose clients have gone\n\n| host | of them left after %v | the next request |\n|---|--:|---|\n", programs, whatHangs)
+	for _, h := range hangs {
+		next := fmt.Sprintf("is not answered in %v", whatHangs)
+		if h.next > 0 {
+			next = "is answered in " + micros(float64(h.next.Microseconds()))
+		}
+		fmt.Fprintf(b, "| %s | %d | %s |\n", h.name, h.left, next)
+	}
+}
