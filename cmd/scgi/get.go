@@ -102,11 +102,15 @@ func (c *get) run(ctx context.Context, args []string) error {
 	if c.raw != "" {
 		return c.explain(c.sendRaw(ctx))
 	}
+	env, err := c.variables()
+	if err != nil {
+		return err
+	}
 	req, err := c.request(ctx, cmp.Or(append(args[1:], "/")...))
 	if err != nil {
 		return err
 	}
-	t := &gateway.Transport{Addr: c.addr, DialContext: c.dial}
+	t := &gateway.Transport{Addr: c.addr, DialContext: c.dial, Env: func(*http.Request) map[string]string { return env }}
 	resp, err := t.RoundTrip(req)
 	c.wire.showReply()
 	if err != nil {
@@ -114,6 +118,19 @@ func (c *get) run(ctx context.Context, args []string) error {
 	}
 	defer resp.Body.Close()
 	return c.show(resp)
+}
+
+// variables are those of -e.
+func (c *get) variables() (map[string]string, error) {
+	env := make(map[string]string)
+	for _, e := range c.env {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok {
+			return nil, misuse("-e %.200q: a variable is NAME=VALUE", e)
+		}
+		env[name] = value
+	}
+	return env, nil
 }
 
 // request makes the request that the flags ask for.

@@ -155,8 +155,6 @@ func startFailure(err error) error {
 	switch {
 	case is(syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE):
 		return fail(http.StatusServiceUnavailable, "no process for the program: %w", err)
-	case is(syscall.E2BIG):
-		return fail(http.StatusRequestHeaderFieldsTooLarge, "the request's variables do not fit into an environment: %w", err)
 	case is(fs.ErrPermission):
 		return fail(http.StatusForbidden, "no permission to run the program as this user: %w", err)
 	case is(fs.ErrNotExist):

@@ -355,13 +355,6 @@ func TestProgramThatCannotStart(t *testing.T) {
 	}
 }
 
-func TestVariablesThatDoNotFit(t *testing.T) {
-	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'`)})
-	if head, _ := s.ask(t, "", "HTTP_X", strings.Repeat("x", 500_000)); status(head) != "431" {
-		t.Errorf("got %q", head)
-	}
-}
-
 func TestStartFailure(t *testing.T) {
 	var f *failure
 	if err := startFailure(&fs.PathError{Err: errors.New("new")}); !errors.As(err, &f) || f.status != 500 {
