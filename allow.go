@@ -9,12 +9,14 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"example.com/scgi/internal/socket"
 )
 
 // checkAllow reports whether what was asked for can be known of l's peers.
 func (s *Server) checkAllow(l net.Listener) error {
 	asked := len(s.AllowUIDs)+len(s.AllowGIDs) > 0
-	if asked && l.Addr().Network() == "unix" && !knowsPeers {
+	if asked && l.Addr().Network() == "unix" && !socket.KnowsPeers {
 		return fmt.Errorf("scgi: AllowUIDs and AllowGIDs on this system: %w", errors.ErrUnsupported)
 	}
 	return nil
@@ -24,12 +26,12 @@ func (s *Server) isAllowed(c *conn) bool {
 	switch {
 	case len(s.AllowFrom)+len(s.AllowUIDs)+len(s.AllowGIDs) == 0:
 		return true
-	case c.peer().Network() == "unix":
+	case c.RemoteAddr().Network() == "unix":
 		return s.isAllowedUser(c)
 	case len(s.AllowFrom) == 0:
 		return true
 	}
-	tcp, ok := c.peer().(*net.TCPAddr)
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return false
 	}
@@ -41,7 +43,7 @@ func (s *Server) isAllowedUser(c *conn) bool {
 	if len(s.AllowUIDs)+len(s.AllowGIDs) == 0 {
 		return true
 	}
-	uid, gid, err := peerUser(c.rwc)
+	uid, gid, err := c.PeerUser()
 	return err == nil && (slices.Contains(s.AllowUIDs, uid) || slices.Contains(s.AllowGIDs, gid))
 }
 
@@ -50,7 +52,7 @@ func (s *Server) isAllowedUser(c *conn) bool {
 func (s *Server) turnAway(c *conn) {
 	n := s.count.turnedAway.Add(1)
 	if n&(n-1) == 0 {
-		s.logger().Warn("scgi: peer is not allowed", "peer", c.peer(), "so_far", n)
+		s.logger().Warn("scgi: peer is not allowed", "peer", c.RemoteAddr(), "so_far", n)
 	}
 	c.close()
 }

@@ -88,7 +88,7 @@ func (c *requestContext) Value(key any) any {
 	case requestKey{}:
 		return &c.x.Request
 	case http.LocalAddrContextKey:
-		return c.x.conn.rwc.LocalAddr()
+		return c.x.conn.LocalAddr()
 	}
 	c.mu.Lock()
 	inner := c.inner

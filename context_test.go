@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"example.com/scgi/internal/socket"
 )
 
 // asked serves one request whose handler gives its context to the test and
@@ -51,7 +53,7 @@ func TestContextEndsWhenThePeerGoes(t *testing.T) {
 func TestContextEndsBehindAnUnreadBody(t *testing.T) {
 	for _, kind := range []string{"unix", "tcp"} {
 		l := listen(t, kind)
-		if _, ok := new(peerWatch).add(dial(t, l.Addr()), true, nil); !ok {
+		if _, ok := new(socket.Watch).Add(&newConn(&Server{}, dial(t, l.Addr())).Conn, true, nil); !ok {
 			t.Skip("this system can't watch a socket without reading it")
 		}
 		peer, ctx, release := asked(t, &Server{}, listen(t, kind), post("/", strings.Repeat("x", 50000)))

@@ -6,7 +6,6 @@ package scgi
 // reason for each row.
 
 import (
-	"context"
 	"math/big"
 	"math/rand/v2"
 	"net/http"
@@ -141,8 +140,7 @@ func parsed(input string, strict bool) verdict {
 	}
 	s := &Server{Strict: strict}
 	s.init()
-	c := &conn{srv: s, rwc: &recorder{}, base: context.Background()}
-	x, err := s.begin(c, []byte(input))
+	x, err := s.begin(newConn(s, &recorder{}), []byte(input))
 	switch {
 	case err != nil:
 		return verdict{status: err.(*refusal).status}

@@ -137,8 +137,7 @@ func ExampleServer() {
 	srv := &scgi.Server{
 		Handler:      scgi.HTTPHandler(http.DefaultServeMux),
 		MaxWorkers:   16,
-		MaxBodyBytes: 10 << 20,
-		WriteTimeout: -1, // none
+		MaxBodyBytes: -1, // none
 	}
 	err := srv.ListenAndServe("unix:/run/app/app.sock")
 	if !errors.Is(err, scgi.ErrServerClosed) {

@@ -45,7 +45,7 @@ type exchange struct {
 func newExchange(c *conn, env Env, h header, rest string) *exchange {
 	early := rest[:min(int64(len(rest)), h.length)]
 	x := &exchange{conn: c, alone: h.alone(), extra: rest[len(early):]}
-	x.Request = Request{Env: env, ContentLength: max(h.length, h.client), Body: &x.body, ctx: &x.ctx, peer: c.rwc}
+	x.Request = Request{Env: env, ContentLength: max(h.length, h.client), Body: &x.body, ctx: &x.ctx, peer: c}
 	x.body.conn, x.body.early = c, early
 	x.body.length, x.body.isCut = h.length, h.isCut()
 	x.body.left.Store(h.length)
@@ -155,7 +155,7 @@ func (x *exchange) count() {
 // an exchange; some clients send a body all the same when CONTENT_LENGTH is 0,
 // but not with a GET.
 func (x *exchange) allRead() bool {
-	return x.extra == "" && (x.alone || x.body.left.Load() == 0 && x.conn.empty())
+	return x.extra == "" && (x.alone || x.body.left.Load() == 0 && x.conn.Empty())
 }
 
 // report logs the end of a handler that did not return.
@@ -169,11 +169,8 @@ func (x *exchange) report(panicked any) {
 	}
 	x.conn.srv.logger().Error("scgi: handler panic",
 		"panic", panicked, whose(x.Env),
-		"peer", x.conn.peer(), "stack", string(debug.Stack()))
+		"peer", x.conn.RemoteAddr(), "stack", string(debug.Stack()))
 }
-
-// ahead keeps a byte that was read while watching the peer.
-func (x *exchange) ahead(b byte) { x.extra += string([]byte{b}) }
 
 // hijack gives the connection up to the handler.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -182,12 +179,12 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		x.timeLimit.Stop()
 	}
 	_ = x.body.Close()
-	c := x.conn.rwc
-	if err := c.SetDeadline(time.Time{}); err != nil {
-		x.conn.close()
+	c, ahead, err := x.conn.Detach()
+	x.conn.srv.untrack(x.conn)
+	if err != nil {
 		return nil, nil, err
 	}
-	x.conn.srv.untrack(x.conn)
+	x.extra += string(ahead)
 	x.worker.detach()
 	r := bufio.NewReader(io.MultiReader(strings.NewReader(x.extra), c))
 	if x.extra != "" {

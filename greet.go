@@ -15,7 +15,7 @@ import (
 // already, as is usual, it goes straight to a worker. It reports false if there
 // is nothing yet.
 func (s *Server) greet(c *conn, buf []byte) bool {
-	n, err := c.tryRead(buf)
+	n, err := c.TryRead(buf)
 	if err == syscall.EAGAIN {
 		return false
 	}
@@ -88,7 +88,7 @@ func (s *Server) awaitHeader(c *conn, got []byte) {
 	s.count.reading.Add(-1)
 	switch {
 	case x != nil:
-		_ = c.rwc.SetReadDeadline(time.Time{})
+		_ = c.LimitRead(time.Time{})
 		s.pool.submit(x)
 	case len(got) == 0:
 		s.dropEmpty(c)
@@ -102,7 +102,7 @@ func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
 		return nil, nil, err
 	}
 	for {
-		if err := c.receive(func(b []byte) { got = s.appendInput(got, b) }); err != nil {
+		if err := c.Receive(func(b []byte) { got = s.appendInput(got, b) }); err != nil {
 			return nil, got, headerEnd(err)
 		}
 		if x, err := s.begin(c, got); x != nil || err != nil {
@@ -142,7 +142,7 @@ func headerEnd(err error) error {
 func (s *Server) setHeaderDeadline(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.rwc.SetReadDeadline(deadline(s.headerTimeout()))
+	return c.LimitRead(deadline(s.headerTimeout()))
 }
 
 func (s *Server) headerTimeout() time.Duration {

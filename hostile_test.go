@@ -29,7 +29,7 @@ var zeros = sync.OnceValue(func() []byte { return make([]byte, 32<<20) })
 const perConnection = 8 << 10
 
 // Where a socket can't be waited for without a buffer, that is held too.
-const perPortableConnection = perConnection + smallSize
+const perPortableConnection = perConnection + 2<<10
 
 // silentPeers are what 2000 connections may do to hold as much as they can.
 var silentPeers = []string{

@@ -6,6 +6,8 @@ package scgi
 
 import (
 	"context"
+
+	"example.com/scgi/internal/socket"
 )
 
 // track adds c to what Shutdown waits for and Close closes. It reports whether
@@ -20,7 +22,7 @@ func (s *Server) track(c *conn) (room bool) {
 	room = s.open < s.limits.conns
 	s.mu.Unlock()
 	if s.killed.Load() {
-		_ = c.rwc.Close()
+		_ = c.Close()
 	}
 	return room
 }
@@ -35,7 +37,7 @@ func (s *Server) untrack(c *conn) {
 	c.prev.next, c.next.prev = c.next, c.prev
 	c.prev, c.next = nil, nil
 	s.open--
-	s.room.Signal()
+	s.room.Broadcast()
 	s.checkDrained()
 }
 
@@ -48,7 +50,7 @@ func (s *Server) awaitRoom() {
 	}
 }
 
-func (s *Server) addAcceptor(a *acceptor) bool {
+func (s *Server) addAcceptor(a *socket.Acceptor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isStopping() {
@@ -58,7 +60,7 @@ func (s *Server) addAcceptor(a *acceptor) bool {
 	return true
 }
 
-func (s *Server) removeAcceptor(a *acceptor) {
+func (s *Server) removeAcceptor(a *socket.Acceptor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.acceptors, a)
@@ -85,7 +87,7 @@ func (s *Server) checkDrained() {
 	default:
 		close(s.drained)
 		s.pool.close()
-		s.peers.close()
+		s.watch.Close()
 	}
 }
 
@@ -95,7 +97,7 @@ func (s *Server) stop() {
 		close(s.stopping)
 	}
 	for a := range s.acceptors {
-		a.interrupt()
+		a.Interrupt()
 	}
 	s.room.Broadcast()
 	s.checkDrained()
@@ -120,7 +122,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	for c := s.conns.next; c != &s.conns; c = c.next {
 		if c.x.Load() == nil && s.headerTimeout() == shutdownHeaderTimeout {
-			_ = c.rwc.SetReadDeadline(deadline(shutdownHeaderTimeout))
+			_ = c.LimitRead(deadline(shutdownHeaderTimeout))
 		}
 	}
 	s.mu.Unlock()
@@ -141,24 +143,24 @@ func (s *Server) RegisterOnShutdown(f func()) {
 	s.onShutdown = append(s.onShutdown, f)
 }
 
-// Close ends the server at once: listeners and connections are closed, the
+// Close ends the server at once: listeners are closed, connections cut, the
 // contexts of running requests cancelled. It does not wait for handlers to
 // return, nor touch hijacked connections.
 func (s *Server) Close() error {
 	s.init()
 	s.killed.Store(true)
-	var running []*exchange
+	var open []*conn
 	s.mu.Lock()
 	s.stop()
 	for c := s.conns.next; c != &s.conns; c = c.next {
-		if x := c.x.Load(); x != nil {
-			running = append(running, x)
-		}
-		_ = c.rwc.Close()
+		open = append(open, c)
 	}
 	s.mu.Unlock()
-	for _, x := range running {
-		x.ctx.end()
+	for _, c := range open {
+		c.Abort()
+		if x := c.x.Load(); x != nil {
+			x.ctx.end()
+		}
 	}
 	return nil
 }

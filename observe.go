@@ -119,7 +119,7 @@ func (x *exchange) logAccess(panicked bool) {
 		log.Info("scgi: request",
 			"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
 			"in", x.body.taken(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
-			"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.peer(), "panic", panicked, "cut", cut)
+			"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.RemoteAddr(), "panic", panicked, "cut", cut)
 	})
 }
 

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"example.com/scgi/internal/socket"
 )
 
 // exchangeOn sends a request on a pipe and returns the reply, on a channel.
@@ -235,7 +237,7 @@ func TestAllowFrom(t *testing.T) {
 		{"unix", &Server{AllowUIDs: []int{os.Getuid() + 1}, AllowGIDs: []int{os.Getgid() + 1}}, false},
 		{"unix portable", &Server{AllowUIDs: []int{os.Getuid() + 1}}, false},
 	} {
-		if !knowsPeers && len(test.s.AllowUIDs)+len(test.s.AllowGIDs) > 0 {
+		if !socket.KnowsPeers && len(test.s.AllowUIDs)+len(test.s.AllowGIDs) > 0 {
 			continue
 		}
 		l := listen(t, test.kind)

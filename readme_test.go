@@ -305,7 +305,6 @@ func TestReadmeLimits(t *testing.T) {
 		fmt.Sprintf("| `MaxBodyBytes` | %d GiB |", scgi.DefaultMaxBodyBytes>>30),
 		fmt.Sprintf("| `ReadHeaderTimeout` | %.0f s |", scgi.DefaultReadHeaderTimeout.Seconds()),
 		fmt.Sprintf("| `ReadTimeout` | %.0f s |", scgi.DefaultReadTimeout.Seconds()),
-		fmt.Sprintf("| `WriteTimeout` | %.0f s |", scgi.DefaultWriteTimeout.Seconds()),
 	} {
 		if !strings.Contains(limits, row) {
 			t.Errorf("no row %q", row)

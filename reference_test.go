@@ -6,7 +6,6 @@ package scgi
 // reference takes is a row of a table that says why.
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -77,7 +76,7 @@ func compareReference(t *testing.T, ask func(string) referenceAnswer, input stri
 	t.Helper()
 	s := &Server{}
 	s.init()
-	x, err := s.begin(&conn{srv: s, rwc: &recorder{}, base: context.Background()}, []byte(input))
+	x, err := s.begin(newConn(s, &recorder{}), []byte(input))
 	got := ask(input)
 	switch {
 	case err != nil && got.Error == "":

@@ -8,7 +8,6 @@ package scgi
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 )
@@ -39,8 +38,8 @@ func (s *Server) refuse(c *conn, first byte, err error) {
 		reply = errorReply(r.status, r.Error())
 	}
 	s.count.refuse(r.status)
-	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, whose(r.env), "peer", c.peer())
-	_ = c.write([]byte(reply), nil)
+	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, whose(r.env), "peer", c.RemoteAddr())
+	_, _ = c.Write([]byte(reply), nil)
 	c.linger()
 }
 
@@ -81,6 +80,3 @@ func errorReply(status int, text string) string {
 	return fmt.Sprintf("Status: %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n%sContent-Length: %d\r\n\r\n%s\n",
 		status, http.StatusText(status), retry, len(text)+1, text)
 }
-
-// peer is the peer's address, for logs.
-func (c *conn) peer() net.Addr { return c.rwc.RemoteAddr() }

@@ -43,8 +43,8 @@ type Request struct {
 	// The handler need not read or close Body.
 	Body io.ReadCloser
 
-	ctx  context.Context // nil: Background
-	peer net.Conn        // nil: made by hand
+	ctx  context.Context                    // nil: Background
+	peer interface{ RemoteAddr() net.Addr } // nil: made by hand
 }
 
 // Context returns the request's context. It is cancelled when the peer goes

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 	"unsafe"
+
+	"example.com/scgi/internal/socket"
 )
 
 // headGap is room for what is known of a reply only when it is sent: its
@@ -171,7 +173,7 @@ func (w *response) send(more []byte) error {
 		return w.err
 	}
 	w.sent = true
-	if w.err = w.x.conn.write(out, more); w.err != nil {
+	if _, w.err = w.x.conn.Write(out, more); w.err != nil {
 		w.x.ctx.end() // the peer is gone
 	}
 	return w.err
@@ -203,7 +205,7 @@ func (w *response) readFile(src io.Reader) (n int64, err error) {
 	if ok {
 		src, most = limited.R, limited.N
 	}
-	f, ok := src.(file)
+	f, ok := src.(socket.File)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !ok || most == 0 || w.isHead || w.admit(0) != nil || !w.raw && !bodyAllowed(w.status) {
@@ -215,7 +217,7 @@ func (w *response) readFile(src io.Reader) (n int64, err error) {
 	if err := w.send(nil); err != nil {
 		return 0, err
 	}
-	n, ok, err = w.x.conn.sendFile(f, most)
+	n, ok, err = w.x.conn.SendFile(f, most)
 	w.wrote += n
 	if limited != nil {
 		limited.N -= n
@@ -279,7 +281,7 @@ func (w *response) replyError(status int, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status, w.wrote, w.sent, w.raw = status, int64(len(text)+1), true, false
-	w.err = w.x.conn.write([]byte(errorReply(status, text)), nil)
+	_, w.err = w.x.conn.Write([]byte(errorReply(status, text)), nil)
 }
 
 // summary is what the access log tells of the reply: cut means that it was not
@@ -347,13 +349,11 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 func (w *response) SetReadDeadline(t time.Time) error {
-	w.x.conn.ownRead.Store(true)
-	return w.x.conn.rwc.SetReadDeadline(t)
+	return w.x.conn.SetReadDeadline(t)
 }
 
 func (w *response) SetWriteDeadline(t time.Time) error {
-	w.x.conn.ownWrite.Store(true)
-	return w.x.conn.rwc.SetWriteDeadline(t)
+	return w.x.conn.SetWriteDeadline(t)
 }
 
 // EnableFullDuplex has nothing to enable: SCGI itself is full duplex. Web

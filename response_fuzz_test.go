@@ -42,10 +42,16 @@ var recordedServer = func() *Server {
 }()
 
 // newRecorded returns an exchange whose reply is recorded.
+// newConn returns a record of s for nc that is not tracked.
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, base: context.Background()}
+	c.Open(nc, &s.timeouts)
+	return c
+}
+
 func newRecorded(h header) (*exchange, *recorder) {
 	rec := &recorder{}
-	c := &conn{srv: recordedServer, rwc: rec, base: context.Background()}
-	return newExchange(c, NewEnv("CONTENT_LENGTH", "0", "SCGI", "1"), h, ""), rec
+	return newExchange(newConn(recordedServer, rec), NewEnv("CONTENT_LENGTH", "0", "SCGI", "1"), h, ""), rec
 }
 
 // Invariants: whatever names, values, status and body a handler uses, the reply

@@ -58,7 +58,6 @@ const (
 	DefaultMaxBodyBytes      = 1 << 30          // Apache's LimitRequestBody
 	DefaultReadHeaderTimeout = 60 * time.Second // nginx's client_header_timeout
 	DefaultReadTimeout       = 60 * time.Second // nginx's client_body_timeout
-	DefaultWriteTimeout      = 60 * time.Second // nginx's send_timeout
 )
 
 // ErrServerClosed is returned by Serve and ListenAndServe after a call to

@@ -5,7 +5,6 @@ package scgi
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"net"
@@ -15,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"example.com/scgi/internal/socket"
 )
 
 // A Server serves SCGI requests. The zero value is ready to use; its fields
@@ -52,12 +53,20 @@ type Server struct {
 	// Zero means DefaultReadHeaderTimeout.
 	ReadHeaderTimeout time.Duration
 
-	// ReadTimeout bounds one wait for bytes of the body, and WriteTimeout one
-	// wait for the peer to take bytes of the reply. Progress renews them, so a
-	// long upload or stream is not cut. A handler that sets a deadline through
+	// ReadTimeout bounds one wait for bytes of the body; each byte renews it, so
+	// a long upload is not cut. A handler that sets a read deadline through
 	// http.ResponseController takes over for its request. Zero means
-	// DefaultReadTimeout and DefaultWriteTimeout.
-	ReadTimeout  time.Duration
+	// DefaultReadTimeout.
+	ReadTimeout time.Duration
+
+	// WriteTimeout bounds the time in which the peer takes nothing of the
+	// reply; then the write fails and the connection is cut. A reader that is
+	// slow but takes bytes is never cut: on Linux the kernel reports what it has
+	// taken, in steps of up to 64 KiB; elsewhere only what the local kernel
+	// accepts counts. A handler that sets a write deadline takes over for its
+	// request. Zero means no limit: a web server may stop reading for minutes
+	// while its client drains a full temporary file, and MaxConns and MaxWorkers
+	// bound what such readers hold. A dead host is found by TCP itself.
 	WriteTimeout time.Duration
 
 	// MaxQueue bounds the requests that wait for a worker, and QueueTimeout how
@@ -134,17 +143,18 @@ type Server struct {
 	// Nil means slog.Default.
 	Logger *slog.Logger
 
-	once   sync.Once
-	limits limits
-	pool   pool[*exchange]
-	peers  peerWatch
-	count  counters
-	killed atomic.Bool // Close was called
-	panics panicStorm
+	once     sync.Once
+	limits   limits
+	pool     pool[*exchange]
+	watch    socket.Watch
+	timeouts socket.Timeouts
+	count    counters
+	killed   atomic.Bool // Close was called
+	panics   panicStorm
 
 	mu         sync.Mutex
 	onShutdown []func() // by RegisterOnShutdown
-	acceptors  map[*acceptor]struct{}
+	acceptors  map[*socket.Acceptor]struct{}
 	conns      conn          // the ring's head: all that are open
 	open       int           // how many
 	mostOpen   int           // the most they were
@@ -155,18 +165,18 @@ type Server struct {
 
 // limits is the Server's fields with their defaults.
 type limits struct {
-	handler                                      Handler
-	conns, headerBytes                           int
-	bodyBytes                                    int64
-	readHeaderTimeout, readTimeout, writeTimeout time.Duration
+	handler            Handler
+	conns, headerBytes int
+	bodyBytes          int64
+	readHeaderTimeout  time.Duration
 }
 
 // While the server shuts down, a connection has this long for its header: as
 // long as net/http takes one without a byte for new.
 const shutdownHeaderTimeout = 5 * time.Second
 
-// So many connections at most are asked a second time, so that those of a flood
-// do not have to wait for its end.
+// maxLate is how many connections are accepted before those that had sent nothing
+// are asked again, so that a flood of connections does not delay them.
 const maxLate = 64
 
 // Workers that were not needed for this long end.
@@ -180,9 +190,8 @@ func (s *Server) init() {
 			headerBytes:       limit(s.MaxHeaderBytes, DefaultMaxHeaderBytes),
 			bodyBytes:         orDefault(s.MaxBodyBytes, DefaultMaxBodyBytes),
 			readHeaderTimeout: orDefault(s.ReadHeaderTimeout, DefaultReadHeaderTimeout),
-			readTimeout:       orDefault(s.ReadTimeout, DefaultReadTimeout),
-			writeTimeout:      orDefault(s.WriteTimeout, DefaultWriteTimeout),
 		}
+		s.timeouts = socket.Timeouts{Read: orDefault(s.ReadTimeout, DefaultReadTimeout), Write: s.WriteTimeout}
 		if s.Handler == nil {
 			s.limits.handler = HandlerFunc(printEnv)
 		}
@@ -194,7 +203,7 @@ func (s *Server) init() {
 			waitTime:   orDefault(s.QueueTimeout, s.RequestTimeout),
 			idleTime:   workerIdleTime,
 		}
-		s.acceptors = make(map[*acceptor]struct{})
+		s.acceptors = make(map[*socket.Acceptor]struct{})
 		s.conns.next, s.conns.prev = &s.conns, &s.conns
 		s.room.L = &s.mu
 		s.stopping, s.drained = make(chan struct{}), make(chan struct{})
@@ -253,8 +262,8 @@ func (s *Server) ListenAndServe(addr string) error {
 // serves them.
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
-	a := newAcceptor(l)
-	defer a.close()
+	a := socket.NewAcceptor(l, &s.timeouts)
+	defer a.Close()
 	if err := s.checkAllow(l); err != nil {
 		return err
 	}
@@ -265,10 +274,11 @@ func (s *Server) Serve(l net.Listener) error {
 	base := s.baseContext(l)
 	buf := new([scratchSize]byte)
 	var late []*conn // accepted before their header came
+	accepted := 0    // since late was last looked at
 	room := false
 	for pause := time.Duration(0); ; {
-		if !room || len(late) == maxLate {
-			late = s.greetAgain(late, buf[:])
+		if !room || accepted == maxLate {
+			late, accepted = s.greetAgain(late, buf[:]), 0
 		}
 		if !room {
 			s.awaitRoom()
@@ -276,24 +286,25 @@ func (s *Server) Serve(l net.Listener) error {
 		c := &conn{srv: s, base: base}
 		err := error(syscall.EAGAIN)
 		if len(late) > 0 { // they come first if there is a wait
-			if err = a.tryAccept(c); err != nil {
+			if err = a.TryAccept(&c.Conn); err != nil {
 				late = s.greetAgain(late, buf[:])
 			}
 		}
 		if err == syscall.EAGAIN {
-			err = a.accept(c)
+			err = a.Accept(&c.Conn)
 		}
 		switch {
 		case err == nil:
 			pause = 0
+			accepted++
 			room = s.track(c)
 			if s.admit(c) && !s.greet(c, buf[:]) {
 				late = append(late, c)
 			}
 		case s.isStopping():
-			s.serveBacklog(a, base, buf[:])
+			s.serveBacklog(a, l, base, buf[:])
 			return s.panics.serveError()
-		case isTemporary(err):
+		case socket.IsTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.logger().Warn("scgi: accept failed, trying again", "err", err, "in", pause)
 			s.sleep(pause)
@@ -332,7 +343,7 @@ func (s *Server) admit(c *conn) bool {
 		return false
 	}
 	if s.ConnContext != nil {
-		if c.base = s.ConnContext(c.base, c.rwc); c.base == nil {
+		if c.base = s.ConnContext(c.base, c.NetConn()); c.base == nil {
 			panic("scgi: ConnContext returned a nil context")
 		}
 	}
@@ -340,11 +351,11 @@ func (s *Server) admit(c *conn) bool {
 }
 
 // serveBacklog serves what was queued before Shutdown.
-func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
-	for !a.isInherited() && !s.killed.Load() {
+func (s *Server) serveBacklog(a *socket.Acceptor, l net.Listener, base context.Context, buf []byte) {
+	for !isInherited(l) && !s.killed.Load() {
 		s.awaitRoom()
 		c := &conn{srv: s, base: base}
-		if a.backlog(c) != nil {
+		if a.Backlog(&c.Conn) != nil {
 			return
 		}
 		if s.track(c); s.admit(c) {
@@ -353,16 +364,11 @@ func (s *Server) serveBacklog(a *acceptor, base context.Context, buf []byte) {
 	}
 }
 
-// isTemporary tells the errors of accept that pass: too little of something,
-// or a connection that went away while it waited.
-func isTemporary(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EPROTO, syscall.EPERM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
+// isInherited reports whether another process holds the socket too, and so its
+// backlog. That may change while the server runs.
+func isInherited(l net.Listener) bool {
+	own, ok := l.(interface{ IsInherited() bool })
+	return ok && own.IsInherited()
 }
 
 func (s *Server) sleep(d time.Duration) {

@@ -1,0 +1,103 @@
+package socket
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// sendChunk is the most that one write sends, so that a write which times out
+// tells of its progress.
+const sendChunk = 64 << 10
+
+// A net.Conn can't be waited for without a buffer, so it gets a small one.
+const smallSize = 2 << 10
+
+var small = sync.Pool{New: func() any { return new([smallSize]byte) }}
+
+// portable is a stream over a net.Conn.
+type portable struct{ net.Conn }
+
+func (p *portable) tryRead([]byte) (int, error)            { return 0, syscall.EAGAIN }
+func (p *portable) tryWrite(_, _ []byte) (int, error)      { return 0, syscall.EAGAIN }
+func (p *portable) trySendFile(File, int64) (int64, error) { return 0, syscall.EAGAIN }
+func (p *portable) read(b []byte) (int, error)             { return p.Conn.Read(b) }
+func (p *portable) setReadDeadline(t time.Time) error      { return p.Conn.SetReadDeadline(t) }
+func (p *portable) setWriteDeadline(t time.Time) error     { return p.Conn.SetWriteDeadline(t) }
+func (p *portable) close() error                           { return p.Conn.Close() }
+func (p *portable) localAddr() net.Addr                    { return p.Conn.LocalAddr() }
+func (p *portable) netConn(*Conn) net.Conn                 { return p.Conn }
+func (p *portable) remoteAddr() net.Addr                   { return p.Conn.RemoteAddr() }
+
+func (p *portable) write(head, body []byte) (int, error) {
+	body = body[:min(len(body), sendChunk)]
+	switch {
+	case len(head) == 0:
+		return p.Conn.Write(body)
+	case len(body) == 0:
+		return p.Conn.Write(head)
+	}
+	n, err := (&net.Buffers{head, body}).WriteTo(p.Conn)
+	return int(n), err
+}
+
+// sendFile leaves it to package net's connections.
+func (p *portable) sendFile(f File, n int64) (int64, error) {
+	dst, ok := p.Conn.(io.ReaderFrom)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	return dst.ReadFrom(&io.LimitedReader{R: f, N: min(n, sendChunk)})
+}
+
+func (p *portable) receive(use func([]byte)) error {
+	buf := small.Get().(*[smallSize]byte)
+	defer small.Put(buf)
+	n, err := p.Conn.Read(buf[:])
+	use(buf[:n])
+	return err
+}
+
+func (p *portable) control(f func(fd int)) error {
+	c, ok := p.Conn.(syscall.Conn)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) { f(int(fd)) })
+}
+
+func (p *portable) closeWrite() error {
+	c, ok := p.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return c.CloseWrite()
+}
+
+// abort closes what is under TLS first, which would send a closing alert.
+func (p *portable) abort() {
+	under := p.Conn
+	for {
+		c, ok := under.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		under = c.NetConn()
+	}
+	if t, ok := under.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = under.Close()
+	_ = p.Conn.Close()
+}
+
+func (p *portable) detach() (net.Conn, error) {
+	return p.Conn, p.Conn.SetDeadline(time.Time{})
+}
