@@ -1,9 +1,6 @@
 package socket
 
-import (
-	"syscall"
-	"unsafe"
-)
+import "syscall"
 
 // KnowsPeers reports that PeerUser works on this system.
 const KnowsPeers = true
@@ -32,10 +29,7 @@ func (c *Conn) Empty() bool {
 
 // queued returns the bytes that were sent and the peer has not taken. It gets
 // less only when the peer takes some.
-func (c *Conn) queued() int {
-	var n int32
-	_ = c.s.control(func(fd int) {
-		_, _, _ = syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n))) // SIOCOUTQ
-	})
-	return int(n)
+func (c *Conn) queued() (n int) {
+	_ = c.s.control(func(fd int) { n, _ = unsent(fd) })
+	return n
 }

@@ -19,10 +19,12 @@ func Unsent(c net.Conn) (n int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
+	err = raw.Control(func(fd uintptr) { n, ok = unsent(int(fd)) })
+	return n, ok && err == nil
+}
+
+func unsent(fd int) (n int, ok bool) {
 	var queued int32
-	var errno syscall.Errno
-	err = raw.Control(func(fd uintptr) {
-		_, _, errno = syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
-	})
-	return int(queued), err == nil && errno == 0
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&queued)))
+	return int(queued), errno == 0
 }
