@@ -107,6 +107,16 @@ func TestHostLimits(t *testing.T) {
 	}
 }
 
+// What the host does about signals is its own affair: a pipe whose reader is
+// gone ends its writer in a program as anywhere else.
+func TestHostProgramGetsSIGPIPE(t *testing.T) {
+	path := script(t, filepath.Join(t.TempDir(), "program"), `printf 'A: b\n\n'; { { yes 2>/dev/null; echo $? >&3; } | head -n 1 >/dev/null; } 3>&1`)
+	p := start(t, "host", "-scgi", "127.0.0.1:0", path)
+	if r := run1(t, "", "get", p.addr); r.stdout != "141\n" {
+		t.Errorf("yes ended with %+v", r)
+	}
+}
+
 // Programs end with the host even if it is killed.
 func TestHostKilledTakesProgramsAlong(t *testing.T) {
 	if runtime.GOOS != "linux" {

@@ -7,11 +7,18 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"example.com/scgi"
 )
 
 func TestProgramGetsBodyAndFolder(t *testing.T) {
@@ -139,8 +146,17 @@ func TestOutputIsStreamed(t *testing.T) {
 	if err := mkfifo(release); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\nfirst\n'; read x <`+release+`; echo last; exec 3>`+g.path)})
+	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; read x <`+release+`; printf 'first\n'; read x <`+release+`; echo last; exec 3>`+g.path)})
 	in := bufio.NewReader(s.send(t, 0, ""))
+	for line := ""; line != "\r\n"; { // the header alone
+		var err error
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
 	for line := ""; line != "first\n"; {
 		var err error
 		if line, err = in.ReadString('\n'); err != nil {
@@ -269,12 +285,83 @@ func TestClientMayGoAfterReply(t *testing.T) {
 func TestCloseKillsPrograms(t *testing.T) {
 	g := newGroup(t)
 	s := serve(t, &Host{Path: program(t, family(g)+"wait")})
-	s.send(t, 0, "")
+	c := s.send(t, 0, "")
 	g.line(t, "ready")
 	if err := s.host.Close(); err != nil {
 		t.Fatal(err)
 	}
 	g.awaitEnd(t)
+	reply, err := io.ReadAll(c)
+	if head := string(reply); err != nil || status(head) != "503" || !strings.Contains(head, "Retry-After: ") {
+		t.Errorf("got %q, %v", head, err)
+	}
+}
+
+// A process that has left the group is out of reach, but does not hold the
+// request.
+func TestStrayIsNotWaitedFor(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip(err)
+	}
+	g := newGroup(t)
+	release := filepath.Join(t.TempDir(), "release")
+	if err := mkfifo(release); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, &Host{
+		Path:  program(t, `exec 3>`+g.path+`; setsid sh -c 'echo ready >&3; read x <`+release+`' & wait`),
+		grace: 10 * time.Millisecond,
+	})
+	c := s.send(t, 0, "")
+	g.line(t, "ready")
+	_ = c.Close()
+	if err := s.host.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(release, nil, 0); err != nil { // it still runs
+		t.Fatal(err)
+	}
+	g.awaitEnd(t)
+}
+
+// slowBody is a body of which no more comes, until a deadline is set.
+type slowBody struct {
+	*httptest.ResponseRecorder
+	deadline chan struct{}
+	set      sync.Once
+	reading  atomic.Bool
+}
+
+func (b *slowBody) Read([]byte) (int, error) {
+	b.reading.Store(true)
+	defer b.reading.Store(false)
+	<-b.deadline
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (b *slowBody) Close() error { return nil }
+
+func (b *slowBody) SetReadDeadline(time.Time) error {
+	b.set.Do(func() { close(b.deadline) })
+	return nil
+}
+
+// Nobody reads the body when the handler has returned, as scgi.Handler demands.
+func TestBodyIsLeftAlone(t *testing.T) {
+	b := &slowBody{ResponseRecorder: httptest.NewRecorder(), deadline: make(chan struct{})}
+	r := &scgi.Request{Env: scgi.NewEnv("CONTENT_LENGTH", "9"), ContentLength: 9, Body: b}
+	(&Host{Path: program(t, `printf 'A: b\n\npage'`)}).ServeSCGI(b, r)
+	if b.reading.Load() || b.Body.String() != "page" {
+		t.Errorf("the body is read on; the reply is %q", b.Body)
+	}
+}
+
+// A program whose output is no reply is not left running.
+func TestBrokenReplyEndsProgram(t *testing.T) {
+	s := serve(t, &Host{Path: program(t, `printf '<p>page</p>\n\n'; sleep 1000`)})
+	if head, _ := s.ask(t, ""); status(head) != "500" {
+		t.Errorf("got %q", head)
+	}
 }
 
 // A job in the background that has let go of the output neither holds the reply
@@ -330,6 +417,11 @@ func TestStderrIsBounded(t *testing.T) {
 		t.Errorf("the log has %d bytes", n)
 	}
 	s.wantLog(t, "limit=65536")
+	for line := range strings.Lines(s.log.String()) {
+		if len(line) > maxLine+500 {
+			t.Errorf("a line has %d bytes", len(line))
+		}
+	}
 	if strings.Contains(s.log.String(), "line=end") {
 		t.Error("the limit does not hold")
 	}
@@ -356,9 +448,16 @@ func TestProgramThatCannotStart(t *testing.T) {
 }
 
 func TestStartFailure(t *testing.T) {
-	var f *failure
-	if err := startFailure(&fs.PathError{Err: errors.New("new")}); !errors.As(err, &f) || f.status != 500 {
-		t.Errorf("got %v", err)
+	for err, want := range map[error]int{
+		syscall.EAGAIN:      503,
+		syscall.ENOMEM:      503,
+		syscall.EMFILE:      503,
+		errors.New("other"): 500,
+	} {
+		f := new(failure)
+		if !errors.As(startFailure(&fs.PathError{Err: err}), &f) || f.status != want {
+			t.Errorf("%v: got %d, want %d", err, f.status, want)
+		}
 	}
 }
 

@@ -71,7 +71,7 @@ func readHeader(in *bufio.Reader) (status int, header http.Header, err error) {
 	}
 	fields, err := tp.ReadMIMEHeader()
 	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF):
 		return 0, nil, io.EOF
 	case err != nil:
 		return 0, nil, fail(http.StatusInternalServerError, "the program's header block is malformed: %w", err)

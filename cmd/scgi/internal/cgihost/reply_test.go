@@ -3,6 +3,8 @@
 package cgihost
 
 import (
+	"bufio"
+	"io"
 	"strings"
 	"testing"
 )
@@ -50,6 +52,21 @@ func TestReplies(t *testing.T) {
 		if isError := strings.Contains(s.log.String(), "level=ERROR"); isError != (status(test.head) == "500") {
 			t.Errorf("%s: the log has %q", name, &s.log)
 		}
+	}
+}
+
+// A header that ends too early is told from one that is malformed.
+func TestCutHeader(t *testing.T) {
+	lines := strings.SplitAfter("HTTP/1.1 200 OK\r\nA: b\r\nC:\r\n d\r\n\r\n", "\n")
+	text := ""
+	for _, line := range lines[:len(lines)-1] {
+		if _, _, err := readHeader(bufio.NewReader(strings.NewReader(text))); err != io.EOF {
+			t.Errorf("%q: got %v", text, err)
+		}
+		text += line
+	}
+	if _, _, err := readHeader(bufio.NewReader(strings.NewReader(text))); err != nil {
+		t.Error(err)
 	}
 }
 
