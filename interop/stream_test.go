@@ -59,6 +59,44 @@ func TestStream(t *testing.T) {
 	})
 }
 
+// streamingUploads is what web servers need to pass a request on as it comes.
+var streamingUploads = map[webserver.Kind]string{
+	webserver.Nginx:    "scgi_request_buffering off;",
+	webserver.Lighttpd: "server.stream-request-body = 1",
+}
+
+// losingUploads are web servers that announce as much of the body as they have,
+// less than the client's length, when they are told to stream it.
+var losingUploads = nginx.before("1.29.6")
+
+func TestStreamedUpload(t *testing.T) {
+	seen := make(chan string, 1)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first := make([]byte, len("first half, "))
+		if _, err := io.ReadFull(r.Body, first); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		seen <- string(first)
+		rest, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s, %v", rest, err)
+	})
+	site{handler: scgi.HTTPHandler(h), extra: streamingUploads}.each(t, func(t *testing.T, fr front) {
+		c := call{method: "POST", target: "/", body: "first half, second half"}
+		conn := dial(t, fr.addr)
+		_, _ = io.WriteString(conn, c.head()+"first half, ")
+		if losingUploads.include(fr) {
+			readAnswer(bufio.NewReader(conn), c.method).ok(t, http.StatusBadRequest)
+			return
+		}
+		receive(t, seen, "the first half")
+		_, _ = io.WriteString(conn, "second half")
+		if a := readAnswer(bufio.NewReader(conn), c.method).ok(t, http.StatusOK); a.body != "second half, <nil>" {
+			t.Errorf("then %q", a.body)
+		}
+	})
+}
+
 // nginx ends the SCGI connection as soon as its client is gone.
 func TestClientGone(t *testing.T) {
 	testClientGone(t, site{only: webserver.Nginx}, func(ctx context.Context, _ http.ResponseWriter) {

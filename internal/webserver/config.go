@@ -43,6 +43,9 @@ type Config struct {
 	// Nil: the web server starts Program by itself.
 	Backend net.Addr
 
+	// WebSocket takes in the stanza's line for WebSocket, where it has one.
+	WebSocket bool
+
 	// Program takes the place of the stanza's /srv/app.
 	Program string
 
@@ -195,12 +198,13 @@ func (k Kind) writeConfig(t testing.TB, dir, addr string, c Config) (path string
 	return path
 }
 
-// What a user changes in a stanza. For a unix socket the line with the port is
-// replaced by the commented one below it.
+// The words in a stanza that a user changes. For a unix socket a comment below
+// takes the place of the line with the port.
 const (
 	stanzaHost    = "127.0.0.1"
 	stanzaPort    = "4000"
 	stanzaSocket  = "/run/app.sock"
+	stanzaUpgrade = `"upgrade" => "enable"`
 	stanzaProgram = "/srv/app"
 )
 
@@ -223,7 +227,7 @@ func (c Config) apply(stanza, dir string) string {
 			continue
 		case strings.Contains(line, stanzaHost):
 			line = strings.Replace(line, stanzaPort, port, 1)
-		case strings.Contains(line, stanzaSocket) && network == "unix":
+		case strings.Contains(line, stanzaSocket) && network == "unix", strings.Contains(line, stanzaUpgrade) && c.WebSocket:
 			line = strings.Replace(line, "# ", "", 1)
 		}
 		b.WriteString(line)

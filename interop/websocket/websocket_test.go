@@ -3,8 +3,8 @@
 package websocket
 
 // websocket_test.go owns the upgraded connection: nginx turns it into a tunnel,
-// and the handler's side is net/http's Hijacker. (lighttpd does from 1.4.74 on,
-// with "upgrade" => "enable"; Apache does not, over SCGI.)
+// lighttpd from 1.4.74 on does too, and the handler's side is net/http's
+// Hijacker. Apache has no tunnel over SCGI.
 
 import (
 	"bytes"
@@ -53,12 +53,17 @@ func echo(ended chan<- error) http.HandlerFunc {
 	}
 }
 
-// serve puts h behind nginx and returns its URL.
-func serve(t *testing.T, network string, h http.Handler) string {
+// A front is a web server and how it connects to the app.
+type front struct {
+	kind    webserver.Kind
+	network string
+}
+
+// serve puts h behind the web server and returns its URL.
+func (fr front) serve(t *testing.T, h http.Handler) string {
 	t.Helper()
-	webserver.Need(t, webserver.Nginx)
 	addr := "127.0.0.1:0"
-	if network == "unix" {
+	if fr.network == "unix" {
 		addr = "unix:" + filepath.Join(webserver.TempDir(t), "app.sock") + "?mode=0666"
 	}
 	l, err := scgi.Listen(addr)
@@ -74,19 +79,31 @@ func serve(t *testing.T, network string, h http.Handler) string {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return "http://" + webserver.Start(t, webserver.Nginx, webserver.Config{
-		Stanza:  filepath.Join("..", "testdata", "nginx.conf"),
-		Backend: l.Addr(),
+	return "http://" + webserver.Start(t, fr.kind, webserver.Config{
+		Stanza:    filepath.Join("..", "testdata", string(fr.kind)+".conf"),
+		Backend:   l.Addr(),
+		WebSocket: true,
 	})
 }
 
-func onEachNetwork(t *testing.T, f func(ctx context.Context, t *testing.T, network string)) {
-	for _, network := range []string{"tcp", "unix"} {
-		t.Run(network, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			f(ctx, t, network)
-		})
+// since is the version from which a web server passes WebSocket on.
+var since = map[webserver.Kind]webserver.Version{
+	webserver.Nginx:    webserver.ParseVersion("1.22"), // no older one was tried
+	webserver.Lighttpd: webserver.ParseVersion("1.4.74"),
+}
+
+func onEach(t *testing.T, f func(ctx context.Context, t *testing.T, fr front)) {
+	for kind, first := range since {
+		for _, network := range []string{"tcp", "unix"} {
+			t.Run(string(kind)+"/"+network, func(t *testing.T) {
+				if v := webserver.VersionOf(t, kind); v.Before(first) {
+					t.Skipf("%s %v has no WebSocket over SCGI", kind, v)
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				f(ctx, t, front{kind, network})
+			})
+		}
 	}
 }
 
@@ -113,9 +130,9 @@ func receive(ctx context.Context, t *testing.T, c <-chan error) error {
 }
 
 func TestEcho(t *testing.T) {
-	onEachNetwork(t, func(ctx context.Context, t *testing.T, network string) {
+	onEach(t, func(ctx context.Context, t *testing.T, fr front) {
 		ended := make(chan error, 1)
-		c := dial(ctx, t, serve(t, network, echo(ended)))
+		c := dial(ctx, t, fr.serve(t, echo(ended)))
 		for _, size := range []int{0, 1, 125, 126, 65536, 1 << 20} {
 			sent := bytes.Repeat([]byte{byte(size), 1, 2, 3}, size)[:size]
 			if err := c.Write(ctx, websocket.MessageBinary, sent); err != nil {
@@ -137,9 +154,9 @@ func TestEcho(t *testing.T) {
 
 // A client that goes away without a word ends the handler's read.
 func TestClientGone(t *testing.T) {
-	onEachNetwork(t, func(ctx context.Context, t *testing.T, network string) {
+	onEach(t, func(ctx context.Context, t *testing.T, fr front) {
 		ended := make(chan error, 1)
-		c := dial(ctx, t, serve(t, network, echo(ended)))
+		c := dial(ctx, t, fr.serve(t, echo(ended)))
 		_ = c.CloseNow()
 		err := receive(ctx, t, ended)
 		var op *net.OpError
@@ -151,9 +168,9 @@ func TestClientGone(t *testing.T) {
 
 // What is no upgrade stays a request that net/http's handlers answer.
 func TestNoUpgrade(t *testing.T) {
-	onEachNetwork(t, func(ctx context.Context, t *testing.T, network string) {
+	onEach(t, func(ctx context.Context, t *testing.T, fr front) {
 		ended := make(chan error, 1)
-		url := serve(t, network, echo(ended))
+		url := fr.serve(t, echo(ended))
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)
