@@ -22,7 +22,7 @@ import (
 )
 
 // patience bounds whatever a test waits for.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var kinds = []webserver.Kind{webserver.Nginx, webserver.Lighttpd, webserver.Apache}
 
@@ -33,6 +33,8 @@ type site struct {
 	prefix  bool                      // mounted under /app, not at the root
 	extra   map[webserver.Kind]string // more directives
 	only    webserver.Kind            // empty: each of them
+
+	writeTimeout time.Duration // Server.WriteTimeout
 }
 
 // A front is a web server with a site behind it.
@@ -64,7 +66,7 @@ func (s site) start(t *testing.T, kind webserver.Kind, network string) front {
 	if s.prefix {
 		stanza = string(kind) + "-prefix.conf"
 	}
-	backend := serve(t, &scgi.Server{Handler: s.handler, MaxBodyBytes: s.maxBody}, network)
+	backend := serve(t, &scgi.Server{Handler: s.handler, MaxBodyBytes: s.maxBody, WriteTimeout: s.writeTimeout}, network)
 	addr := webserver.Start(t, kind, webserver.Config{
 		Stanza:  filepath.Join("testdata", stanza),
 		Backend: backend,
