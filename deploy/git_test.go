@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,8 +20,23 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// gitServer serves an empty repository by the recipe, and returns the URL of the
-// server.
+// buildCommand builds cmd/scgi.
+func buildCommand(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "scgi")
+	if out, err := exec.Command("go", "build", "-o", path, "../cmd/scgi").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
+}
+
+const (
+	gitService = "git/git.service"
+	gitSocket  = "git/git.socket"
+)
+
+// gitServer serves an empty repository by the recipe, with the service's own
+// command line, and returns the URL of the server.
 func gitServer(t *testing.T) (url string) {
 	t.Helper()
 	webserver.NeedProgram(t, "git", "git")
@@ -31,13 +47,29 @@ func gitServer(t *testing.T) (url string) {
 	if err := os.WriteFile(passwords, []byte("alice:{PLAIN}secret\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	scgi := filepath.Join(t.TempDir(), "scgi")
-	if out, err := exec.Command("go", "build", "-o", scgi, "../cmd/scgi").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	scgi := buildCommand(t)
+	path := filepath.Join(dir, filepath.Base(value(t, gitSocket, "ListenStream")))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err == nil {
+		err = os.Chmod(path, 0o666)
 	}
-	socket := filepath.Join(dir, "git.sock")
-	startApp(t, exec.Command(scgi, "host", "-scgi", "unix:"+socket+"?mode=0666", "-e", "GIT_PROJECT_ROOT="+dir+"/srv", "-e", "GIT_HTTP_EXPORT_ALL=1", "git", "http-backend"))
-	conf := strings.NewReplacer("listen 80;", "listen LISTEN;", "/run/git.sock", socket, "/etc/nginx/git.htpasswd", passwords).
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.SetUnlinkOnClose(false)
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	line := strings.NewReplacer("/usr/local/bin/scgi", scgi, "/srv/git", filepath.Join(dir, "srv")).Replace(value(t, gitService, "ExecStart"))
+	// systemd sets LISTEN_PID between fork and exec; so does the shell.
+	cmd := exec.Command("/bin/sh", "-c", "export LISTEN_PID=$$; exec "+line)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LISTEN_FDS=1", "LISTEN_FDNAMES=" + filepath.Base(gitSocket)}
+	cmd.ExtraFiles = []*os.File{file}
+	startApp(t, cmd)
+	conf := strings.NewReplacer("listen 80;", "listen LISTEN;", "/run/git.sock", path, "/etc/nginx/git.htpasswd", passwords).
 		Replace(readFile(t, "git/nginx.conf"))
 	return "http://" + webserver.Start(t, webserver.Nginx, webserver.Config{Server: conf})
 }

@@ -26,8 +26,15 @@ const (
 	socket  = "systemd/app.socket"
 )
 
-// systemd reads the units below a root in which the program is where they say.
 func TestUnitsVerify(t *testing.T) {
+	verifyUnits(t, service, socket)
+	verifyUnits(t, gitService, gitSocket)
+}
+
+// verifyUnits has systemd read a service and its socket below a root in which the
+// program is where they say.
+func verifyUnits(t *testing.T, service, socket string) {
+	t.Helper()
 	analyze := webserver.NeedProgram(t, "systemd", "systemd-analyze")
 	root := t.TempDir()
 	units := filepath.Join(root, "etc/systemd/system")
@@ -63,14 +70,16 @@ const exposure = 5
 
 func TestUnitSecurity(t *testing.T) {
 	analyze := webserver.NeedProgram(t, "systemd", "systemd-analyze")
-	review := func(threshold int) ([]byte, error) {
+	review := func(unit string, threshold int) ([]byte, error) {
 		return exec.Command(analyze, "security", "--no-pager", "--offline=yes",
-			fmt.Sprint("--threshold=", threshold), service).CombinedOutput()
+			fmt.Sprint("--threshold=", threshold), unit).CombinedOutput()
 	}
-	if out, err := review(exposure); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, unit := range []string{service, gitService} {
+		if out, err := review(unit, exposure); err != nil {
+			t.Errorf("%s: %v\n%s", unit, err, out)
+		}
 	}
-	if _, err := review(0); err == nil {
+	if _, err := review(service, 0); err == nil {
 		t.Error("systemd-analyze does not keep to the threshold")
 	}
 }
