@@ -34,5 +34,5 @@ dist:
 
 soak:
 	mkdir -p bench/out
-	go test -v -run TestSoak -timeout 0 . -soak $(or $(T),5m) -soak.csv bench/out/soak.csv
+	go test -v -run TestSoak -timeout 0 ./faults -soak $(or $(T),5m) -soak.csv $(CURDIR)/bench/out/soak.csv
 	cd bench && go run ./cmd/soakplot out/soak.csv plots/soak.svg

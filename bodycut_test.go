@@ -38,7 +38,7 @@ func TestBodyNotPassedOn(t *testing.T) {
 			log := start(t, &Server{Handler: h, MaxBodyBytes: 10}, l)
 			request := encode(body, "CONTENT_LENGTH", passed, "SCGI", "1", "REQUEST_METHOD", "POST", "HTTP_CONTENT_LENGTH", "11",
 				"CONTENT_TYPE", "application/x-www-form-urlencoded")
-			if r := parseReply(t, ask(t, l.Addr(), request)); r.status != 200 || r.body != "11 0 true" {
+			if r := parseReply(t, ask(t, l.Addr(), request)); r.Status != 200 || r.Body != "11 0 true" {
 				t.Errorf("%s, %s passed on: %+v", level, passed, r)
 			}
 			if log.String() != "" {
@@ -59,7 +59,7 @@ func TestBodyThatNeverComesHoldsNoWorker(t *testing.T) {
 		for range 5 { // they stay open
 			c := dial(t, l.Addr())
 			io.WriteString(c, request[:len(request)-100000])
-			if raw, err := io.ReadAll(c); err != nil || parseReply(t, string(raw)).status != 204 {
+			if raw, err := io.ReadAll(c); err != nil || parseReply(t, string(raw)).Status != 204 {
 				t.Errorf("%q, %v", raw, err)
 			}
 		}

@@ -235,7 +235,7 @@ func TestListenAndServe(t *testing.T) {
 	served := make(chan error)
 	go func() { served <- s.ListenAndServe("unix:" + addr) }()
 	<-listening
-	if r := parseReply(t, ask(t, &net.UnixAddr{Name: addr, Net: "unix"}, post("/", "body"))); r.body != "body" {
+	if r := parseReply(t, ask(t, &net.UnixAddr{Name: addr, Net: "unix"}, post("/", "body"))); r.Body != "body" {
 		t.Errorf("%+v", r)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {

@@ -13,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -90,7 +89,7 @@ func TestWhatHTTPWouldNotAccept(t *testing.T) {
 	}
 	l := listen(t, "unix")
 	start(t, &Server{Handler: HTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") }))}, l)
-	if r := parseReply(t, ask(t, l.Addr(), get("@evil/x"))); r.status != 400 {
+	if r := parseReply(t, ask(t, l.Addr(), get("@evil/x"))); r.Status != 400 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -181,7 +180,7 @@ func TestFromContext(t *testing.T) {
 		r, ok := FromContext(req.Context())
 		fmt.Fprint(w, ok, r.Env.Get("REMOTE_USER"), " ", req.RemoteAddr == r.RemoteAddr().String())
 	}))}, l)
-	if r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REMOTE_USER", "alice"))); r.body != "truealice true" {
+	if r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REMOTE_USER", "alice"))); r.Body != "truealice true" {
 		t.Errorf("%+v", r)
 	}
 	// A Request with another context, or made by hand, is found all the same.
@@ -205,7 +204,7 @@ func TestServeMuxPathValues(t *testing.T) {
 	l := listen(t, "unix")
 	start(t, &Server{Handler: HTTPHandler(mux)}, l)
 	for uri, want := range map[string]string{"/items/42": "42", "/app/x/y": "/x/y", "/none": "404 page not found\n"} {
-		if r := parseReply(t, ask(t, l.Addr(), get(uri))); r.body != want {
+		if r := parseReply(t, ask(t, l.Addr(), get(uri))); r.Body != want {
 			t.Errorf("%s: %+v", uri, r)
 		}
 	}
@@ -345,8 +344,8 @@ func TestConnectionStaysUsableUnderNetHTTPHelpers(t *testing.T) {
 			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/requests.json", "HTTP_IF_MODIFIED_SINCE", "Fri, 01 Jan 2100 00:00:00 GMT"), 304, ""},
 			{encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_URI", "/files/requests.json", "REQUEST_METHOD", "HEAD"), 200, ""},
 		} {
-			if r := parseReply(t, ask(t, l.Addr(), test.request)); r.status != test.status || r.body != test.body {
-				t.Errorf("%.60q: %d %.100q", test.request, r.status, r.body)
+			if r := parseReply(t, ask(t, l.Addr(), test.request)); r.Status != test.status || r.Body != test.body {
+				t.Errorf("%.60q: %d %.100q", test.request, r.Status, r.Body)
 			}
 		}
 	})
@@ -387,15 +386,10 @@ func TestFormsLeaveNothingOnDisk(t *testing.T) {
 			}
 		}))}, l)
 		r := parseReply(t, ask(t, l.Addr(), formRequest(uri, 1000)))
-		if want := map[string]int{"/": 200, "/panic": 500}[uri]; r.status != want {
+		if want := map[string]int{"/": 200, "/panic": 500}[uri]; r.Status != want {
 			t.Errorf("%s: %+v", uri, r)
 		}
 	}
 }
 
 // formRequest sends a file of size bytes.
-func formRequest(uri string, size int) string {
-	form := "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n" + strings.Repeat("x", size) + "\r\n--b--\r\n"
-	return encode(form, "CONTENT_LENGTH", strconv.Itoa(len(form)), "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", uri,
-		"SERVER_PROTOCOL", "HTTP/1.1", "HTTP_HOST", "h", "CONTENT_TYPE", "multipart/form-data; boundary=b")
-}

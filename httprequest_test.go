@@ -188,7 +188,7 @@ func TestServerContextKeyEverywhere(t *testing.T) {
 		}),
 	}
 	start(t, s, l)
-	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.body != "truebaseunix" {
+	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Body != "truebaseunix" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -43,7 +43,7 @@ func TestProduce(t *testing.T) {
 		if got := ask(t, l.Addr(), get("/nothing")); got != "" {
 			t.Errorf("%s: %q", kind, got)
 		}
-		if got := parseReply(t, ask(t, l.Addr(), get("/panic"))); got.status != 500 {
+		if got := parseReply(t, ask(t, l.Addr(), get("/panic"))); got.Status != 500 {
 			t.Errorf("%s: %+v", kind, got)
 		}
 	}
@@ -104,7 +104,7 @@ func TestHijack(t *testing.T) {
 			t.Fatalf("%q, %v", got, err)
 		}
 		// The only worker is free again, and Shutdown does not wait.
-		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 			t.Errorf("%+v", r)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

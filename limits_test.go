@@ -50,7 +50,7 @@ func TestSilentConnectionsHoldNoWorker(t *testing.T) {
 			silent = append(silent, c)
 		}
 		for range 20 {
-			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 				t.Errorf("%+v", r)
 			}
 		}
@@ -84,12 +84,12 @@ func TestMaxConns(t *testing.T) {
 func TestBodyLimit(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		log := start(t, &Server{MaxBodyBytes: 1000, Handler: echo}, l)
-		if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 1000)))); r.status != 200 || len(r.body) != 1000 {
+		if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 1000)))); r.Status != 200 || len(r.Body) != 1000 {
 			t.Errorf("at the limit: %+v", r)
 		}
 		// The refusal arrives although 20 MB are on their way.
 		for range 3 {
-			if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 20e6)))); r.status != 413 {
+			if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 20e6)))); r.Status != 413 {
 				t.Errorf("over the limit: %+v", r)
 			}
 		}
@@ -105,23 +105,13 @@ func TestHeaderLimit(t *testing.T) {
 			return encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "X", strings.Repeat("y", n-len("CONTENT_LENGTH_0_SCGI_1_X__")))
 		}
 		start(t, &Server{MaxHeaderBytes: 100000}, l)
-		if r := parseReply(t, ask(t, l.Addr(), block(100000))); r.status != 200 {
-			t.Errorf("at the limit: %d", r.status)
+		if r := parseReply(t, ask(t, l.Addr(), block(100000))); r.Status != 200 {
+			t.Errorf("at the limit: %d", r.Status)
 		}
-		if r := parseReply(t, ask(t, l.Addr(), block(100001))); r.status != 431 {
-			t.Errorf("over the limit: %d", r.status)
+		if r := parseReply(t, ask(t, l.Addr(), block(100001))); r.Status != 431 {
+			t.Errorf("over the limit: %d", r.Status)
 		}
 	})
-}
-
-func pipeServer(t *testing.T, s *Server) (dial func() net.Conn) {
-	l := &oneConn{conns: make(chan net.Conn)}
-	start(t, s, l)
-	return func() net.Conn {
-		client, server := net.Pipe()
-		l.conns <- server
-		return client
-	}
 }
 
 func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
@@ -151,8 +141,8 @@ func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
 		})
 		b, _ := io.ReadAll(dripping)
 		dripping.Close()
-		if r := parseReply(t, string(b)); r.status != 408 || time.Since(began) > 10*time.Second+30*time.Second {
-			t.Errorf("a dripping one got %d after %v", r.status, time.Since(began))
+		if r := parseReply(t, string(b)); r.Status != 408 || time.Since(began) > 10*time.Second+30*time.Second {
+			t.Errorf("a dripping one got %d after %v", r.Status, time.Since(began))
 		}
 	})
 }
@@ -227,7 +217,7 @@ func TestHandlersOwnDeadlines(t *testing.T) {
 		body := strings.Repeat("x", 100000)
 		whole := post("/", body)
 		head := len(whole) - len(body)
-		if r := parseReply(t, ask(t, l.Addr(), whole[:head], whole[head:])); r.body != "true 100000" {
+		if r := parseReply(t, ask(t, l.Addr(), whole[:head], whole[head:])); r.Body != "true 100000" {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -239,7 +229,7 @@ func TestEarlyReplyOfAHandlerArrives(t *testing.T) {
 		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })}, l)
 		body := strings.Repeat("x", 8<<20)
 		for range 5 {
-			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.status != 413 {
+			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.Status != 413 {
 				t.Errorf("%+v", r)
 			}
 		}

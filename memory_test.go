@@ -6,7 +6,6 @@ package scgi
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -92,7 +91,7 @@ func TestMemoryOfRequests(t *testing.T) {
 		before := memoryInUse()
 		running.Add(requests)
 		for range requests {
-			go io.WriteString(dial(t, l.Addr()), string(appendNetstring(nil, block)))
+			go dial(t, l.Addr()).Write(appendNetstring(nil, block))
 		}
 		running.Wait()
 		cost := (memoryInUse() - before) / requests

@@ -52,7 +52,7 @@ func TestCutNetstring(t *testing.T) {
 // very bytes it was read from.
 func FuzzNetstring(f *testing.F) {
 	for _, v := range vectors(f) {
-		f.Add([]byte(v.input), 1000)
+		f.Add([]byte(v.Input), 1000)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, max int) {
 		start, end, err := cutNetstring(b, max)

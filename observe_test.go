@@ -59,7 +59,7 @@ func TestPanicInLoggerChangesNoReply(t *testing.T) {
 					c := dial()
 					go io.WriteString(c, row.request)
 					raw, _ := io.ReadAll(c)
-					if r := parseReply(t, string(raw)); r.status != row.status {
+					if r := parseReply(t, string(raw)); r.Status != row.status {
 						t.Errorf("answered with %+v, want %d", r, row.status)
 					}
 					time.Sleep(3 * minute) // the abandoned handler ends

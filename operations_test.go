@@ -21,17 +21,6 @@ import (
 )
 
 // exchangeOn sends a request on a pipe and returns the reply, on a channel.
-func exchangeOn(c net.Conn, request string) chan string {
-	reply := make(chan string, 1)
-	go func() {
-		io.WriteString(c, request)
-		b, _ := io.ReadAll(c)
-		c.Close()
-		reply <- string(b)
-	}()
-	return reply
-}
-
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan bool)
@@ -43,7 +32,7 @@ func TestQueueIsBounded(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, i := range []int{3, 4} { // over MaxQueue: at once
-			if r := parseReply(t, <-replies[i]); r.status != 503 || r.header.Get("Retry-After") != "1" {
+			if r := parseReply(t, <-replies[i]); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
 				t.Errorf("request %d: %+v", i, r)
 			}
 		}
@@ -52,7 +41,7 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 		began := time.Now()
 		for _, i := range []int{1, 2} { // waited too long
-			if r := parseReply(t, <-replies[i]); r.status != 503 || time.Since(began) != 10*time.Second {
+			if r := parseReply(t, <-replies[i]); r.Status != 503 || time.Since(began) != 10*time.Second {
 				t.Errorf("request %d: %+v after %v", i, r, time.Since(began))
 			}
 		}
@@ -61,7 +50,7 @@ func TestQueueIsBounded(t *testing.T) {
 		hold <- true
 		hold <- true
 		for _, reply := range []chan string{replies[0], late} {
-			if r := parseReply(t, <-reply); r.status != 200 {
+			if r := parseReply(t, <-reply); r.Status != 200 {
 				t.Errorf("%+v", r)
 			}
 		}
@@ -92,11 +81,11 @@ func TestStuckHandlersAreAbandoned(t *testing.T) {
 				}
 			})}
 		dial := pipeServer(t, s)
-		if r := parseReply(t, <-exchangeOn(dial(), get("/polite"))); r.status != 502 {
+		if r := parseReply(t, <-exchangeOn(dial(), get("/polite"))); r.Status != 502 {
 			t.Errorf("a polite handler: %+v", r)
 		}
 		began := time.Now()
-		if r := parseReply(t, <-exchangeOn(dial(), get("/stuck"))); r.status != 504 || time.Since(began) != 11*time.Second {
+		if r := parseReply(t, <-exchangeOn(dial(), get("/stuck"))); r.Status != 504 || time.Since(began) != 11*time.Second {
 			t.Errorf("a stuck handler: %+v after %v", r, time.Since(began))
 		}
 		if st := s.Stats(); st.Abandoned != 1 || st.Busy != 0 {
@@ -109,7 +98,7 @@ func TestStuckHandlersAreAbandoned(t *testing.T) {
 		if st := s.Stats(); st.Abandoned != 2 || st.Busy != 1 || !strings.Contains(log.String(), "level=ERROR") {
 			t.Errorf("%+v, %s", st, &log)
 		}
-		if r := parseReply(t, <-exchangeOn(dial(), get("/"))); r.status != 200 {
+		if r := parseReply(t, <-exchangeOn(dial(), get("/"))); r.Status != 200 {
 			t.Errorf("others are served: %+v", r)
 		}
 		hold <- true
@@ -310,7 +299,7 @@ func TestOverloadKeepsLatency(t *testing.T) {
 			c, began := dial(), time.Now()
 			go func() {
 				r := parseReply(t, <-exchangeOn(c, get("/")))
-				outcomes <- outcome{r.status, time.Since(began)}
+				outcomes <- outcome{r.Status, time.Since(began)}
 			}()
 			time.Sleep(work / workers / 4)
 		}

@@ -56,7 +56,7 @@ func TestReferenceAgrees(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	requests := smallRequests(t)
 	for _, v := range vectors(t) {
-		requests[v.name] = v.input
+		requests[v.Name] = v.Input
 	}
 	compareReference(t, ask, encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "X", strings.Repeat("x", DefaultMaxHeaderBytes)), used)
 	for _, request := range requests {

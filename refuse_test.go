@@ -71,7 +71,7 @@ func TestBusyRefusalNamesItsRequest(t *testing.T) {
 		first, second := dial(), dial()
 		go io.WriteString(first, get("/first"))
 		synctest.Wait()
-		if r := parseReply(t, <-exchangeOn(second, get("/second"))); r.status != 503 {
+		if r := parseReply(t, <-exchangeOn(second, get("/second"))); r.Status != 503 {
 			t.Errorf("%+v", r)
 		}
 		io.ReadAll(first)

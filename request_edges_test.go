@@ -91,8 +91,8 @@ func TestBodyIntoAnyBuffer(t *testing.T) {
 		})}, l)
 		for _, size := range []int{1 << 7, 1 << 12, 1 << 20} {
 			sizes <- size
-			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.body != body {
-				t.Errorf("with a buffer of %d: %d bytes", size, len(r.body))
+			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.Body != body {
+				t.Errorf("with a buffer of %d: %d bytes", size, len(r.Body))
 			}
 		}
 	})

@@ -1,7 +1,6 @@
 package scgi
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"example.com/scgi/internal/scgitest"
 	"example.com/scgi/internal/wire"
 )
 
@@ -127,40 +127,18 @@ func TestBodyEnds(t *testing.T) {
 	}
 }
 
-// parseSlowly is the header block's grammar written down as plainly as can be,
-// for comparison.
-func parseSlowly(block []byte) (pairs [][2]string, ok bool) {
-	if len(block) == 0 {
-		return nil, true
-	}
-	if block[len(block)-1] != 0 {
-		return nil, false
-	}
-	parts := bytes.Split(block[:len(block)-1], []byte{0})
-	if len(parts)%2 != 0 {
-		return nil, false
-	}
-	for i := 0; i < len(parts); i += 2 {
-		if len(parts[i]) == 0 {
-			return nil, false
-		}
-		pairs = append(pairs, [2]string{string(parts[i]), string(parts[i+1])})
-	}
-	return pairs, true
-}
-
 // Invariants: never a panic; what is accepted obeys the grammar, has SCGI=1 and
 // a CONTENT_LENGTH that Get agrees with; strict accepts no more; the Env gives
 // the pairs of the grammar and encodes to the identical bytes.
 func FuzzHeader(f *testing.F) {
 	for _, v := range vectors(f) {
-		if start, end, err := cutNetstring([]byte(v.input), 1<<20); err == nil && end > 0 && end < len(v.input) {
-			f.Add(v.input[start:end])
+		if start, end, err := cutNetstring([]byte(v.Input), 1<<20); err == nil && end > 0 && end < len(v.Input) {
+			f.Add(v.Input[start:end])
 		}
 	}
 	f.Fuzz(func(t *testing.T, block string) {
 		h, err := parseHeader(block, false)
-		pairs, grammatical := parseSlowly([]byte(block))
+		pairs, grammatical := scgitest.ParseGrammar([]byte(block))
 		if _, strictErr := parseHeader(block, true); err != nil && strictErr == nil {
 			t.Fatalf("strict accepts %q, which is refused: %v", block, err)
 		}

@@ -199,7 +199,7 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 			}()
 		}
 	}, get("/"))
-	if r := parseReply(t, raw); r.status != 200 {
+	if r := parseReply(t, raw); r.Status != 200 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -240,8 +240,8 @@ func TestOneWriteForAPageThatFits(t *testing.T) {
 	go io.WriteString(client, get("/"))
 	reply := make([]byte, 1<<16)
 	n, err := client.Read(reply)
-	if r := parseReply(t, string(reply[:n])); err != nil || len(r.body) != 1700 || r.header.Get("Content-Length") != "1700" {
-		t.Errorf("the first read gives %d bytes of body, %v", len(r.body), err)
+	if r := parseReply(t, string(reply[:n])); err != nil || len(r.Body) != 1700 || r.Header.Get("Content-Length") != "1700" {
+		t.Errorf("the first read gives %d bytes of body, %v", len(r.Body), err)
 	}
 	client.Close()
 	if writes.Load() != 1 {
@@ -287,8 +287,8 @@ func TestReadFromFile(t *testing.T) {
 				t.Errorf("CopyN of %d: %d, %v", size, n, err)
 			}
 		}, get("/"))
-		if r := parseReply(t, raw); r.body != string(content[:size]) {
-			t.Errorf("%d bytes were sent as %d others", size, len(r.body))
+		if r := parseReply(t, raw); r.Body != string(content[:size]) {
+			t.Errorf("%d bytes were sent as %d others", size, len(r.Body))
 		}
 	}
 	// More than was declared is an error, and not sent.
@@ -318,8 +318,8 @@ func TestReadFromOthers(t *testing.T) {
 			t.Errorf("%d, %v", n, err)
 		}
 	}, get("/"))
-	if r := parseReply(t, raw); r.body != content {
-		t.Errorf("%d bytes were sent", len(r.body))
+	if r := parseReply(t, raw); r.Body != content {
+		t.Errorf("%d bytes were sent", len(r.Body))
 	}
 }
 

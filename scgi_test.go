@@ -4,9 +4,6 @@ package scgi
 // listener, a client that sends raw bytes, and the specification's vectors.
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,59 +12,61 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"example.com/scgi/internal/leak"
-	"example.com/scgi/internal/wire"
+	"example.com/scgi/internal/scgitest"
 )
 
-// patience bounds what should take no time; it is for a broken test, not a
-// measure.
-const patience = 20 * time.Second
+// patience bounds a wait that takes no time unless the code under test is broken.
+const patience = scgitest.Patience
 
-// kinds are the listeners that every test of the server runs on: this
-// package's own, which take the fast path where there is one; package net's;
-// and those behind a type that hides them.
-var kinds = []string{"unix", "tcp", "unix net", "tcp net", "unix portable", "tcp portable"}
+var (
+	kinds          = scgitest.Kinds
+	listen         = scgitest.Listen
+	shortTempDir   = scgitest.TempDir
+	onEachKind     = scgitest.OnEachKind
+	dial           = scgitest.Dial
+	encode         = scgitest.Encode
+	get            = scgitest.Get
+	post           = scgitest.Post
+	ask            = scgitest.Ask
+	askHalfClosed  = scgitest.AskHalfClosed
+	parseReply     = scgitest.ParseReply
+	wholeAndPieces = scgitest.Pieces
+	vectors        = scgitest.Vectors
+	within         = scgitest.Within
+	exchangeOn     = scgitest.Exchange
+	smallRequests  = scgitest.SmallRequests
+	flip           = scgitest.Flip
+	memoryInUse    = scgitest.MemoryInUse
+	formRequest    = scgitest.FormPost
+)
 
-func listen(t testing.TB, kind string) net.Listener {
+type (
+	vector     = scgitest.Vector
+	syncBuffer = scgitest.Buffer
+)
+
+// start serves on l until the test ends, which it waits for, and logs into the
+// returned buffer.
+func start(t testing.TB, s *Server, l net.Listener) *syncBuffer {
 	t.Helper()
-	network, whose, _ := strings.Cut(kind, " ")
-	addr := "127.0.0.1:0"
-	if network == "unix" {
-		addr = filepath.Join(shortTempDir(t), "s")
+	log := new(syncBuffer)
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.NewTextHandler(log, nil))
 	}
-	var l net.Listener
-	var err error
-	switch {
-	case whose != "":
-		l, err = net.Listen(network, addr)
-	case network == "unix":
-		l, err = Listen("unix:" + addr)
-	default:
-		l, err = Listen(addr)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if whose == "portable" {
-		l = hidden{l, l.(deadliner)}
-	}
-	return l
+	scgitest.Serve(t, s, l, ErrServerClosed)
+	return log
 }
 
-// hidden is a listener of which only what package net's have everywhere is
-// known.
-type hidden struct {
-	net.Listener
-	deadliner
+// pipeServer serves connections of net.Pipe, for a synctest bubble.
+func pipeServer(t *testing.T, s *Server) (dial func() net.Conn) {
+	l := scgitest.NewPipeListener()
+	start(t, s, l)
+	return l.Dial
 }
-
-type deadliner interface{ SetDeadline(time.Time) error }
 
 // leakCheck fails t if a goroutine is left at its end.
 func leakCheck(t testing.TB) {
@@ -84,214 +83,7 @@ func (zeroSource) Read(p []byte) (int, error) {
 }
 
 // readerFunc is a function as an io.Reader.
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 var errTest = errors.New("a test's error")
-
-// shortTempDir is a folder whose name leaves room for a socket's.
-func shortTempDir(t testing.TB) string {
-	dir, err := os.MkdirTemp("", "scgi")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-// onEachKind runs f as a subtest with each kind of listener.
-func onEachKind(t *testing.T, f func(t *testing.T, l net.Listener)) {
-	for _, kind := range kinds {
-		t.Run(kind, func(t *testing.T) { f(t, listen(t, kind)) })
-	}
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// start serves on l until the test ends, which it waits for, and logs into the
-// returned buffer.
-func start(t testing.TB, s *Server, l net.Listener) *syncBuffer {
-	t.Helper()
-	log := &syncBuffer{}
-	if s.Logger == nil {
-		s.Logger = slog.New(slog.NewTextHandler(log, nil))
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown: %v", err)
-			s.Close()
-		}
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve returned %v", err)
-		}
-	})
-	return log
-}
-
-func dial(t testing.TB, addr net.Addr) net.Conn {
-	t.Helper()
-	c, err := net.Dial(addr.Network(), addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// encode makes a request of the names and values and the body.
-func encode(body string, namesAndValues ...string) string {
-	return string(appendNetstring(nil, NewEnv(namesAndValues...).block)) + body
-}
-
-// get is a request for uri.
-func get(uri string) string {
-	return encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", "GET", "REQUEST_URI", uri, "SERVER_PROTOCOL", "HTTP/1.1", "HTTP_HOST", "example.com")
-}
-
-// post is a request with body for uri.
-func post(uri, body string) string {
-	return encode(body, "CONTENT_LENGTH", strconv.Itoa(len(body)), "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", uri, "SERVER_PROTOCOL", "HTTP/1.1", "HTTP_HOST", "example.com")
-}
-
-// ask sends the chunks one write each and returns the whole reply.
-func ask(t testing.TB, addr net.Addr, chunks ...string) string {
-	t.Helper()
-	c := dial(t, addr)
-	defer c.Close()
-	for _, chunk := range chunks {
-		if _, err := io.WriteString(c, chunk); err != nil {
-			break // an early reply may be there all the same
-		}
-	}
-	reply, err := io.ReadAll(c)
-	if err != nil {
-		t.Errorf("reading the reply: %v (after %q)", err, reply)
-	}
-	return string(reply)
-}
-
-// reply takes a CGI response apart.
-type reply struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func parseReply(t testing.TB, raw string) reply {
-	t.Helper()
-	head, body, ok := strings.Cut(raw, "\r\n\r\n")
-	if !ok {
-		t.Fatalf("no header block in %q", raw)
-	}
-	r := reply{header: make(http.Header), body: body}
-	for i, line := range strings.Split(head, "\r\n") {
-		name, value, ok := strings.Cut(line, ": ")
-		if strings.HasPrefix(line, "HTTP/1.1 ") {
-			name, value, ok = "Status", line[9:], true
-		}
-		if !ok || !wire.IsToken(name) || (name == "Status") != (i == 0) {
-			t.Fatalf("line %q in the header of %q", line, raw)
-		}
-		if i == 0 {
-			r.status, _ = strconv.Atoi(value[:3])
-			continue
-		}
-		r.header.Add(name, value)
-	}
-	return r
-}
-
-// wholeAndPieces gives the ways in which a peer may cut what it sends.
-func wholeAndPieces(s string) map[string][]string {
-	return map[string][]string{
-		"whole":     {s},
-		"byte-wise": strings.Split(s, ""),
-		"halves":    {s[:len(s)/2], s[len(s)/2:]},
-	}
-}
-
-type vector struct {
-	name           string
-	input          string
-	expect, strict string
-	body           string
-	short          bool
-}
-
-// goesOn reports whether something follows the request.
-func (v vector) goesOn() bool {
-	start, end, err := cutNetstring([]byte(v.input), DefaultMaxHeaderBytes)
-	if err != nil || end == 0 || end >= len(v.input) {
-		return false
-	}
-	h, err := parseHeader(v.input[start:end], false)
-	return err == nil && int64(len(v.input)-end-1) > h.length
-}
-
-// vectors reads requests.json, whose README says what its fields mean.
-func vectors(t testing.TB) (vs []vector) {
-	text, err := os.ReadFile("testdata/vectors/requests.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rows []struct {
-		Name, Rule, Input, Body string
-		Expect                  any // a status or "closed"
-		Strict                  int
-		Short                   bool
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&rows); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rows {
-		if r.Name == "" || r.Rule == "" {
-			t.Fatalf("a vector has no name or no rule: %+v", r)
-		}
-		v := vector{name: r.Name, input: fromLatin1(r.Input), expect: fmt.Sprint(r.Expect), body: fromLatin1(r.Body), short: r.Short}
-		v.strict = v.expect
-		if r.Strict != 0 {
-			v.strict = strconv.Itoa(r.Strict)
-		}
-		vs = append(vs, v)
-	}
-	if len(vs) < 50 || vs[0].name != "the specification's own example" {
-		t.Fatalf("only %d vectors, the first is %q", len(vs), vs[0].name)
-	}
-	return vs
-}
-
-// fromLatin1 returns the bytes that s has a character for each of.
-func fromLatin1(s string) string {
-	b := make([]byte, 0, len(s))
-	for _, r := range s {
-		b = append(b, byte(r))
-	}
-	return string(b)
-}
 
 // echo answers with the body, and with how reading it ended.
 var echo = HandlerFunc(func(w http.ResponseWriter, r *Request) {
@@ -316,54 +108,36 @@ func TestVectors(t *testing.T) {
 
 func checkVector(t *testing.T, addr net.Addr, v vector, strict bool) {
 	t.Helper()
-	expect := v.expect
+	expect := v.Expect
 	if strict {
-		expect = v.strict
+		expect = v.Strict
 	}
-	for way, chunks := range wholeAndPieces(v.input) {
-		if way != "whole" && v.goesOn() {
+	for way, chunks := range wholeAndPieces(v.Input) {
+		if way != "whole" && v.GoesOn() {
 			continue // the server may have closed before the rest comes
 		}
 		raw := askHalfClosed(t, addr, chunks)
 		if raw == "" {
 			if expect != "closed" {
-				t.Errorf("%s, %s: no answer", v.name, way)
+				t.Errorf("%s, %s: no answer", v.Name, way)
 			}
 			continue
 		}
 		r := parseReply(t, raw)
-		if fmt.Sprint(r.status) != expect {
-			t.Errorf("%s, %s: answered with %d %q, want %s", v.name, way, r.status, r.body, expect)
+		if fmt.Sprint(r.Status) != expect {
+			t.Errorf("%s, %s: answered with %d %q, want %s", v.Name, way, r.Status, r.Body, expect)
 			continue
 		}
-		if r.status == 200 && (r.body != v.body || r.header.Get("X-Short") != fmt.Sprint(v.short)) {
-			t.Errorf("%s, %s: the handler read %q, short %s", v.name, way, r.body, r.header.Get("X-Short"))
+		if r.Status == 200 && (r.Body != v.Body || r.Header.Get("X-Short") != fmt.Sprint(v.Short)) {
+			t.Errorf("%s, %s: the handler read %q, short %s", v.Name, way, r.Body, r.Header.Get("X-Short"))
 		}
 	}
-}
-
-// askHalfClosed is ask for input that may be cut: its end is told.
-func askHalfClosed(t *testing.T, addr net.Addr, chunks []string) string {
-	t.Helper()
-	c := dial(t, addr)
-	defer c.Close()
-	for _, chunk := range chunks {
-		if _, err := io.WriteString(c, chunk); err != nil {
-			break
-		}
-	}
-	c.(interface{ CloseWrite() error }).CloseWrite()
-	reply, err := io.ReadAll(c)
-	if err != nil {
-		t.Errorf("reading the reply: %v", err)
-	}
-	return string(reply)
 }
 
 // The specification's example works at all three levels, and its answer is the
 // specification's.
 func TestSpecExampleAtEveryLevel(t *testing.T) {
-	example := vectors(t)[0].input
+	example := vectors(t)[0].Input
 	const question = "What is the answer to life?"
 	levels := map[string]Handler{
 		"native": HandlerFunc(func(w http.ResponseWriter, r *Request) {
@@ -390,7 +164,7 @@ func TestSpecExampleAtEveryLevel(t *testing.T) {
 			onEachKind(t, func(t *testing.T, l net.Listener) {
 				start(t, &Server{Handler: h}, l)
 				for way, chunks := range wholeAndPieces(example) {
-					if r := parseReply(t, ask(t, l.Addr(), chunks...)); r.status != 200 || r.body != "42" {
+					if r := parseReply(t, ask(t, l.Addr(), chunks...)); r.Status != 200 || r.Body != "42" {
 						t.Errorf("%s: %+v", way, r)
 					}
 				}
@@ -430,9 +204,9 @@ func TestCaptures(t *testing.T) {
 			r := parseReply(t, askHalfClosed(t, l.Addr(), chunks))
 			_, end, _ := cutNetstring(input, DefaultMaxHeaderBytes)
 			switch {
-			case r.status != 200:
-				t.Errorf("%s: %d %s", name, r.status, r.body)
-			case r.body != string(input[end+1:]) || r.header.Get("X-Short") != fmt.Sprint(short[name]):
+			case r.Status != 200:
+				t.Errorf("%s: %d %s", name, r.Status, r.Body)
+			case r.Body != string(input[end+1:]) || r.Header.Get("X-Short") != fmt.Sprint(short[name]):
 				t.Errorf("%s: the body is not what was sent", name)
 			}
 		}

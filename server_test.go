@@ -17,12 +17,6 @@ import (
 	"time"
 )
 
-func within(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	context.AfterFunc(ctx, cancel)
-	return ctx
-}
-
 func TestShutdownBeforeServe(t *testing.T) {
 	for _, end := range []func(*Server) error{(*Server).Close, func(s *Server) error { return s.Shutdown(context.Background()) }} {
 		var s Server
@@ -77,7 +71,7 @@ func TestRegisterOnShutdownEndsStreams(t *testing.T) {
 		t.Error(err)
 		close(ending)
 	}
-	if r := parseReply(t, <-reply); r.body != "bye" {
+	if r := parseReply(t, <-reply); r.Body != "bye" {
 		t.Errorf("%+v", r)
 	}
 	<-served
@@ -177,7 +171,7 @@ func TestManyListeners(t *testing.T) {
 		go func() { served <- s.Serve(l) }()
 	}
 	for _, addr := range addrs {
-		if r := parseReply(t, ask(t, addr, get("/"))); r.status != 200 {
+		if r := parseReply(t, ask(t, addr, get("/"))); r.Status != 200 {
 			t.Errorf("%v: %+v", addr, r)
 		}
 	}
@@ -196,8 +190,8 @@ func TestNilHandlerPrintsTheVariables(t *testing.T) {
 	start(t, &Server{}, l)
 	r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "B", "a\r\nFAKE: 1", "A\n", "2")))
 	want := "CONTENT_LENGTH: \"0\"\nSCGI: \"1\"\nB: \"a\\r\\nFAKE: 1\"\nA\\n: \"2\"\n"
-	if r.body != want || r.header.Get("Content-Type") != "text/plain; charset=utf-8" {
-		t.Errorf("%q, want %q", r.body, want)
+	if r.Body != want || r.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Errorf("%q, want %q", r.Body, want)
 	}
 }
 
@@ -217,7 +211,7 @@ func TestPanics(t *testing.T) {
 		log := start(t, s, l)
 		for range 20 {
 			for uri, status := range map[string]int{"/panic": 500, "/goexit": 500, "/abort": 500, "/": 200} {
-				if r := parseReply(t, ask(t, l.Addr(), get(uri))); r.status != status {
+				if r := parseReply(t, ask(t, l.Addr(), get(uri))); r.Status != status {
 					t.Errorf("%s: %+v", uri, r)
 				}
 			}
@@ -250,7 +244,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 			t.Errorf("TLS is answered with %q", raw)
 		}
 		r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0")))
-		if r.status != 400 || !strings.Contains(r.body, "include scgi_params") || strings.Count(r.body, "\n") != 1 {
+		if r.Status != 400 || !strings.Contains(r.Body, "include scgi_params") || strings.Count(r.Body, "\n") != 1 {
 			t.Errorf("without SCGI: %+v", r)
 		}
 		if n := strings.Count(log.String(), "\n"); n != 3 || s.Stats().Refused[400] != 3 {
@@ -297,7 +291,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 func TestTemporaryAcceptErrorsAreWaitedOut(t *testing.T) {
 	l := &failingListener{listen(t, "unix"), []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.EMFILE}}
 	log := start(t, &Server{}, l)
-	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 		t.Errorf("%+v", r)
 	}
 	if n := strings.Count(log.String(), "accept failed"); n != 5 {
@@ -345,7 +339,7 @@ func TestManyPanicsLeakNothing(t *testing.T) {
 	for range 8 {
 		peers.Go(func() {
 			for range panics / 8 {
-				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 500 {
+				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 500 {
 					t.Errorf("%+v", r)
 				}
 			}
@@ -377,8 +371,8 @@ func TestLongReplyToAnUnreadBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		raw, err := io.ReadAll(c)
-		if r := parseReply(t, string(raw)); err != nil || r.status != 413 || len(r.body) != size {
-			t.Errorf("%d with %d bytes, %v", r.status, len(r.body), err)
+		if r := parseReply(t, string(raw)); err != nil || r.Status != 413 || len(r.Body) != size {
+			t.Errorf("%d with %d bytes, %v", r.Status, len(r.Body), err)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package scgi
+package faults
 
 // soak_test.go owns the mixed load with faults in it. Rule: what was sent and
 // what was counted agree to the last request, by kind, and at the end nothing
@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/scgi"
 )
 
 var (
@@ -28,7 +30,7 @@ var (
 const bigReply = 1 << 20
 
 // soakHandler answers the requests of soakKinds.
-func soakHandler(w http.ResponseWriter, r *Request) {
+func soakHandler(w http.ResponseWriter, r *scgi.Request) {
 	switch r.Env.Get("REQUEST_URI") {
 	case "/panic":
 		panic("hostile")
@@ -77,7 +79,7 @@ var soakKinds = []struct {
 }
 
 func TestSoak(t *testing.T) {
-	s := &Server{MaxWorkers: 8, MaxConns: 64, Logger: slog.New(slog.DiscardHandler), Handler: HandlerFunc(soakHandler)}
+	s := &scgi.Server{MaxWorkers: 8, MaxConns: 64, Logger: slog.New(slog.DiscardHandler), Handler: scgi.HandlerFunc(soakHandler)}
 	leavesNothing(t, s)
 	var addrs []net.Addr
 	for _, kind := range []string{"unix", "unix", "tcp", "unix portable"} {

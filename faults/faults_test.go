@@ -1,4 +1,4 @@
-package scgi
+package faults
 
 // faults_test.go owns the proof that whatever becomes of a connection, at
 // whatever byte, a request ends in a right answer, a clear refusal or a clean
@@ -19,26 +19,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"example.com/scgi"
 	"example.com/scgi/internal/leak"
+	"example.com/scgi/internal/scgitest"
 )
-
-// smallRequests are the specification's own, two made by hand, and what real
-// web servers sent.
-func smallRequests(t testing.TB) map[string]string {
-	requests := map[string]string{
-		"the specification's": vectors(t)[0].input,
-		"get":                 get("/pizza?kind=hawaii"),
-		"post":                post("/order", "kind=hawaii&size=large"),
-	}
-	for _, name := range []string{"nginx-1.22/post-small", "nginx-1.22/get-query", "lighttpd-1.4.69/post-form", "apache-2.4.71/post-small", "apache-2.4.71/delete"} {
-		input, err := os.ReadFile("testdata/captures/" + name + ".scgi")
-		if err != nil {
-			t.Fatal(err)
-		}
-		requests[name] = string(input)
-	}
-	return requests
-}
 
 // faultKinds are the listeners that every offset is tried on: each way that a
 // connection is read in.
@@ -47,11 +31,11 @@ var faultKinds = []string{"unix", "tcp", "tcp portable"}
 // leavesNothing fails t if, once all that was begun after this call has ended, a
 // goroutine, a descriptor or a connection of s is left, or one that s did not
 // account for in exactly one way.
-func leavesNothing(t *testing.T, s *Server) {
+func leavesNothing(t *testing.T, s *scgi.Server) {
 	t.Helper()
 	t.Cleanup(func() { addsUp(t, s.Stats()) })
 	descriptorCheck(t)
-	leakCheck(t)
+	leak.Goroutines(t)
 }
 
 // descriptorCheck fails t if more descriptors are open at its end than now. It
@@ -68,7 +52,7 @@ func descriptors() int {
 	return len(names)
 }
 
-func addsUp(t *testing.T, st Stats) {
+func addsUp(t *testing.T, st scgi.Stats) {
 	t.Helper()
 	if sum := st.Served + refusedBy(st) + st.Empty + st.TurnedAway; sum != st.Accepted {
 		t.Errorf("%d connections came to %d ends: %+v", st.Accepted, sum, st)
@@ -78,7 +62,7 @@ func addsUp(t *testing.T, st Stats) {
 	}
 }
 
-func refusedBy(st Stats) (n int64) {
+func refusedBy(st scgi.Stats) (n int64) {
 	for _, k := range st.Refused {
 		n += k
 	}
@@ -104,14 +88,14 @@ func inParallel(n int, f func(i int)) {
 func onFaulty(t *testing.T, f func(t *testing.T, addr net.Addr, request string)) {
 	for _, kind := range faultKinds {
 		t.Run(kind, func(t *testing.T) {
-			s := &Server{Handler: echo, MaxWorkers: 4}
+			s := &scgi.Server{Handler: echo, MaxWorkers: 4}
 			leavesNothing(t, s)
 			l := listen(t, kind)
 			start(t, s, l)
 			for _, request := range smallRequests(t) {
 				f(t, l.Addr(), request)
 			}
-			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 				t.Errorf("afterwards: %+v", r)
 			}
 		})
@@ -140,16 +124,16 @@ func askRaw(t *testing.T, addr net.Addr, input string) string {
 // checkAnswer compares what came back with what the grammar makes of the input.
 func checkAnswer(t *testing.T, input, raw string) {
 	t.Helper()
-	want := judge(input, false)
-	if raw == "" || raw == tlsAlert {
-		if (want.status == 0) != (raw == "") {
-			t.Errorf("%q is answered with %q, want %d", input, raw, want.status)
+	want := scgitest.Judge(input, false)
+	if raw == "" || raw == "\x15\x03\x01\x00\x02\x02\x0a" {
+		if (want.Status == 0) != (raw == "") {
+			t.Errorf("%q is answered with %q, want %d", input, raw, want.Status)
 		}
 		return
 	}
 	status, body, short := answered(raw)
-	if status != want.status || status == 200 && (body != want.body || short != fmt.Sprint(want.short)) {
-		t.Errorf("%q is answered with %q, want %d %q", input, raw, want.status, want.body)
+	if status != want.Status || status == 200 && (body != want.Body || short != fmt.Sprint(want.Short)) {
+		t.Errorf("%q is answered with %q, want %d %q", input, raw, want.Status, want.Body)
 	}
 }
 
@@ -204,7 +188,7 @@ func TestBitFlippedInEveryByte(t *testing.T) {
 }
 
 // howItEnds answers with the body and how reading it ended.
-var howItEnds = HandlerFunc(func(w http.ResponseWriter, r *Request) {
+var howItEnds = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	body, err := io.ReadAll(r.Body)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		w.WriteHeader(http.StatusRequestTimeout)
@@ -218,14 +202,14 @@ var howItEnds = HandlerFunc(func(w http.ResponseWriter, r *Request) {
 func TestPausedAtEveryByte(t *testing.T) {
 	const timeout = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{Handler: howItEnds, ReadHeaderTimeout: timeout, ReadTimeout: timeout}
+		s := &scgi.Server{Handler: howItEnds, ReadHeaderTimeout: timeout, ReadTimeout: timeout}
 		t.Cleanup(func() { synctest.Wait(); addsUp(t, s.Stats()) })
 		dial := pipeServer(t, s)
-		for _, request := range []string{vectors(t)[0].input, get("/"), post("/", "hello")} {
-			want := judge(request, false)
+		for _, request := range []string{vectors(t)[0].Input, get("/"), post("/", "hello")} {
+			want := scgitest.Judge(request, false)
 			for n := range len(request) + 1 {
 				status, body, _ := answered(askPaused(dial(), request, n, timeout-time.Second))
-				if status != 200 || body != want.body {
+				if status != 200 || body != want.Body {
 					t.Errorf("a short pause after %q: %d %q", request[:n], status, body)
 				}
 				status, body, _ = answered(askPaused(dial(), request, n, timeout+time.Second))

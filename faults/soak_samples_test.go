@@ -1,4 +1,4 @@
-package scgi
+package faults
 
 // soak_samples_test.go owns the look at the process while TestSoak runs. Rule:
 // what the server holds does not grow with what it has served.

@@ -1,4 +1,4 @@
-package scgi
+package faults
 
 // holes_test.go owns the holes that others have had, each with its number where
 // it has one: that they are closed here, and stay so.
@@ -10,11 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"example.com/scgi"
 )
 
 // handedOn is a handler that hands on what net/http's level makes of a request.
-func handedOn(got chan *http.Request) Handler {
-	return HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func handedOn(got chan *http.Request) scgi.Handler {
+	return scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Write(body)
 		got <- r
@@ -37,10 +39,10 @@ func checkHTTPoxy(t *testing.T, name string) {
 	t.Helper()
 	l := listen(t, "unix")
 	got := make(chan *http.Request, 1)
-	start(t, &Server{Handler: handedOn(got)}, l)
+	start(t, &scgi.Server{Handler: handedOn(got)}, l)
 	ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_HOST", "h", name, "http://evil/", name, "http://evil/"))
 	r := <-got
-	over, _ := FromContext(r.Context())
+	over, _ := scgi.FromContext(r.Context())
 	if len(r.Header["Proxy"]) != 0 {
 		t.Errorf("%s: Header has %q", name, r.Header)
 	}
@@ -54,7 +56,7 @@ func checkHTTPoxy(t *testing.T, name string) {
 // CWE-113, response splitting: no value ends a line, none begins the body.
 func TestResponseSplitting(t *testing.T) {
 	for _, evil := range []string{"x\r\nSet-Cookie: a=b", "x\nSet-Cookie: a=b", "x\rSet-Cookie: a=b", "x\r\n\r\n<script>", "x\n\n<script>", "\r\n\r\n<script>", "x\x00\r\n\v\f\x85"} {
-		raw, _ := serveOnce(t, func(w http.ResponseWriter, r *Request) {
+		raw := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) {
 			w.Header().Set("Location", evil)
 			w.Header().Set("X-"+evil, "name")
 			w.Header().Set("Content-Type", "text/plain"+evil)
@@ -63,7 +65,7 @@ func TestResponseSplitting(t *testing.T) {
 			io.WriteString(w, "body")
 		}, get("/"))
 		r := parseReply(t, raw) // which takes no line that is none
-		if r.status != 302 || r.body != "body" || slices.ContainsFunc(r.header["Set-Cookie"], func(c string) bool { return !strings.HasPrefix(c, "n=") }) {
+		if r.Status != 302 || r.Body != "body" || slices.ContainsFunc(r.Header["Set-Cookie"], func(c string) bool { return !strings.HasPrefix(c, "n=") }) {
 			t.Errorf("%q got through: %q", evil, raw)
 		}
 	}
@@ -74,14 +76,14 @@ func TestResponseSplitting(t *testing.T) {
 func TestSniffedHTML(t *testing.T) {
 	const page = "<html><script>evil()</script>"
 	for set, want := range map[string]string{"text/plain": "text/plain", "application/json": "application/json", "": "text/html; charset=utf-8"} {
-		raw, _ := serveOnce(t, func(w http.ResponseWriter, r *Request) {
+		raw := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) {
 			if set != "" {
 				w.Header().Set("Content-Type", set)
 			}
 			w.Header().Set("X-Content-Type-Options", "nosniff")
 			io.WriteString(w, page)
 		}, get("/"))
-		if r := parseReply(t, raw); !slices.Equal(r.header["Content-Type"], []string{want}) || r.header.Get("X-Content-Type-Options") != "nosniff" {
+		if r := parseReply(t, raw); !slices.Equal(r.Header["Content-Type"], []string{want}) || r.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%q: %q", set, raw)
 		}
 	}
@@ -92,7 +94,7 @@ func TestSniffedHTML(t *testing.T) {
 func TestUnderscoreForDash(t *testing.T) {
 	l := listen(t, "unix")
 	got := make(chan *http.Request, 1)
-	start(t, &Server{Handler: handedOn(got)}, l)
+	start(t, &scgi.Server{Handler: handedOn(got)}, l)
 	ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_HOST", "h", "HTTP_X_FORWARDED_FOR", "evil", "HTTP_X_FORWARDED_FOR", "192.0.2.1"))
 	if r := <-got; !slices.Equal(r.Header["X-Forwarded-For"], []string{"evil", "192.0.2.1"}) {
 		t.Errorf("%q", r.Header)
@@ -131,12 +133,12 @@ func TestLengthSmuggling(t *testing.T) {
 		{"lower case is another name", []string{"CONTENT_LENGTH", "4", "content_length", "8"}, 200, "body"},
 		{"chunked", []string{"CONTENT_LENGTH", "4", "HTTP_TRANSFER_ENCODING", "chunked"}, 200, "body"},
 	} {
-		for level, h := range map[string]Handler{"native": echo, "http": handedOn(make(chan *http.Request, 1))} {
+		for level, h := range map[string]scgi.Handler{"native": echo, "http": handedOn(make(chan *http.Request, 1))} {
 			l := listen(t, "unix")
-			start(t, &Server{Handler: h}, l)
+			start(t, &scgi.Server{Handler: h}, l)
 			request := encode("bodyGET / smuggled", append(slices.Clone(test.vars), "SCGI", "1", "HTTP_HOST", "h")...)
-			if r := parseReply(t, ask(t, l.Addr(), request)); r.status != test.status || r.status == 200 && r.body != test.body {
-				t.Errorf("%s, %s: %d %q", test.name, level, r.status, r.body)
+			if r := parseReply(t, ask(t, l.Addr(), request)); r.Status != test.status || r.Status == 200 && r.Body != test.body {
+				t.Errorf("%s, %s: %d %q", test.name, level, r.Status, r.Body)
 			}
 		}
 	}
@@ -147,14 +149,14 @@ func TestLengthSmuggling(t *testing.T) {
 func TestForgedUser(t *testing.T) {
 	l := listen(t, "unix")
 	got := make(chan *http.Request, 1)
-	start(t, &Server{Handler: handedOn(got)}, l)
+	start(t, &scgi.Server{Handler: handedOn(got)}, l)
 	forged := []string{"CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_HOST", "h"}
 	for _, name := range []string{"REMOTE_USER", "REMOTE_ADDR", "REMOTE_PORT", "HTTPS", "AUTH_TYPE", "SERVER_NAME", "SCRIPT_NAME", "PATH_INFO", "REQUEST_METHOD", "REQUEST_URI", "DOCUMENT_ROOT"} {
 		forged = append(forged, "HTTP_"+name, "evil")
 	}
 	ask(t, l.Addr(), encode("", forged...))
 	r := <-got
-	over, _ := FromContext(r.Context())
+	over, _ := scgi.FromContext(r.Context())
 	if user, ok := over.Env.Lookup("REMOTE_USER"); ok {
 		t.Errorf("REMOTE_USER is %q", user)
 	}

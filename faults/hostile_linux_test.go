@@ -1,4 +1,4 @@
-package scgi
+package faults
 
 // hostile_linux_test.go owns the proof that the server survives its machine: no
 // descriptors left, its socket's file removed, one processor. Rule: what has to
@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"testing"
 
+	"example.com/scgi"
 	"example.com/scgi/internal/leak"
 )
 
@@ -62,7 +63,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		c.Close()
 	}
 	for range 20 {
-		if r := parseReply(t, ask(t, addr, get("/"))); r.status != 200 {
+		if r := parseReply(t, ask(t, addr, get("/"))); r.Status != 200 {
 			t.Errorf("back again: %+v", r)
 		}
 	}
@@ -86,7 +87,7 @@ func serveWithFewDescriptors(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	var warned atomic.Bool
-	s := &Server{Logger: slog.New(onWarning(func() {
+	s := &scgi.Server{Logger: slog.New(onWarning(func() {
 		if !warned.Swap(true) {
 			fmt.Println("out")
 		}
@@ -110,7 +111,7 @@ func TestSocketFileRemoved(t *testing.T) {
 	for _, kind := range []string{"unix", "unix net", "unix portable"} {
 		t.Run(kind, func(t *testing.T) {
 			release := make(chan bool)
-			s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			s := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 				<-release
 				io.WriteString(w, "fine")
 			})}
@@ -140,7 +141,7 @@ func TestSocketFileRemoved(t *testing.T) {
 func TestOneProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, kind := range faultKinds {
-		s := &Server{Handler: echo, MaxWorkers: 2}
+		s := &scgi.Server{Handler: echo, MaxWorkers: 2}
 		l := listen(t, kind)
 		start(t, s, l)
 		request := post("/", "body")
@@ -158,14 +159,14 @@ func TestFullDisk(t *testing.T) {
 	leak.TempFiles(t)
 	limitFileSize(t, limit)
 	l := listen(t, "unix")
-	start(t, &Server{Handler: HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	start(t, &scgi.Server{Handler: scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseMultipartForm(0); err != nil {
 			http.Error(w, err.Error(), http.StatusInsufficientStorage)
 		}
 	}))}, l)
 	for size, status := range map[int]int{8 * limit: http.StatusInsufficientStorage, 10: http.StatusOK} {
-		if r := parseReply(t, ask(t, l.Addr(), formRequest("/", size))); r.status != status {
-			t.Errorf("%d bytes: answered with %d %s", size, r.status, r.body)
+		if r := parseReply(t, ask(t, l.Addr(), formRequest("/", size))); r.Status != status {
+			t.Errorf("%d bytes: answered with %d %s", size, r.Status, r.Body)
 		}
 	}
 }
@@ -195,11 +196,11 @@ func TestTightMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
 	for _, kind := range faultKinds {
 		l := listen(t, kind)
-		start(t, &Server{Handler: echo}, l)
+		start(t, &scgi.Server{Handler: echo}, l)
 		inParallel(64, func(n int) {
 			body := strings.Repeat("b", n*1000)
-			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.status != 200 || r.body != body {
-				t.Errorf("%d bytes came back as %d", len(body), len(r.body))
+			if r := parseReply(t, ask(t, l.Addr(), post("/", body))); r.Status != 200 || r.Body != body {
+				t.Errorf("%d bytes came back as %d", len(body), len(r.Body))
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package scgi
+package faults
 
 // hostile_handlers_test.go owns the proof that a handler harms its own request
 // only: wherever it ends, whatever it keeps, and whoever else writes for it.
@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"example.com/scgi"
 )
 
 // ends are the ways in which a handler ends without returning; counted are
@@ -42,67 +44,67 @@ func (hostileError) Error() string { panic("hostile again") }
 var places = []struct {
 	name string
 	cut  bool
-	h    func(w http.ResponseWriter, r *Request, end func())
+	h    func(w http.ResponseWriter, r *scgi.Request, end func())
 }{
-	{"at once", false, func(w http.ResponseWriter, r *Request, end func()) { end() }},
-	{"after WriteHeader", false, func(w http.ResponseWriter, r *Request, end func()) {
+	{"at once", false, func(w http.ResponseWriter, r *scgi.Request, end func()) { end() }},
+	{"after WriteHeader", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		w.WriteHeader(http.StatusOK)
 		end()
 	}},
-	{"after a write", false, func(w http.ResponseWriter, r *Request, end func()) {
+	{"after a write", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		io.WriteString(w, "secret")
 		end()
 	}},
-	{"after a flush", true, func(w http.ResponseWriter, r *Request, end func()) {
+	{"after a flush", true, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		w.(http.Flusher).Flush()
 		end()
 	}},
-	{"between flushes", true, func(w http.ResponseWriter, r *Request, end func()) {
+	{"between flushes", true, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		for i := range 3 {
 			fmt.Fprintln(w, i)
 			w.(http.Flusher).Flush()
 		}
 		end()
 	}},
-	{"within its Content-Length", true, func(w http.ResponseWriter, r *Request, end func()) {
+	{"within its Content-Length", true, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		w.Header().Set("Content-Length", "100")
 		io.WriteString(w, "a part")
 		w.(http.Flusher).Flush()
 		end()
 	}},
-	{"in a deferred function", false, func(w http.ResponseWriter, r *Request, end func()) {
+	{"in a deferred function", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		defer end()
 		io.WriteString(w, "secret")
 	}},
-	{"in a deferred function of a panic", false, func(w http.ResponseWriter, r *Request, end func()) {
+	{"in a deferred function of a panic", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		defer end()
 		panic("the first")
 	}},
-	{"while the body is copied", false, func(w http.ResponseWriter, r *Request, end func()) {
+	{"while the body is copied", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		io.Copy(writerFunc(func([]byte) (int, error) { end(); return 0, nil }), r.Body)
 	}},
-	{"in a source", false, func(w http.ResponseWriter, r *Request, end func()) {
+	{"in a source", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
 		io.Copy(w, readerFunc(func([]byte) (int, error) { end(); return 0, nil }))
 	}},
-	{"in a source, after much", true, func(w http.ResponseWriter, r *Request, end func()) {
-		much := io.LimitReader(readerFunc(func(p []byte) (int, error) { clear(p); return len(p), nil }), 4*scratchSize)
+	{"in a source, after much", true, func(w http.ResponseWriter, r *scgi.Request, end func()) {
+		much := io.LimitReader(readerFunc(func(p []byte) (int, error) { clear(p); return len(p), nil }), 64<<10)
 		io.Copy(w, io.MultiReader(much, readerFunc(func([]byte) (int, error) { end(); return 0, nil })))
 	}},
-	{"in a program", false, func(w http.ResponseWriter, r *Request, end func()) {
-		ProduceFunc(func(_ Env, _ int64, _ io.Reader, out io.Writer) {
+	{"in a program", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
+		scgi.ProduceFunc(func(_ scgi.Env, _ int64, _ io.Reader, out io.Writer) {
 			io.WriteString(out, "Status: 200 OK\n\nsecret")
 			end()
 		}).ServeSCGI(w, r)
 	}},
-	{"in a program that has flushed", true, func(w http.ResponseWriter, r *Request, end func()) {
-		ProduceFunc(func(_ Env, _ int64, _ io.Reader, out io.Writer) {
+	{"in a program that has flushed", true, func(w http.ResponseWriter, r *scgi.Request, end func()) {
+		scgi.ProduceFunc(func(_ scgi.Env, _ int64, _ io.Reader, out io.Writer) {
 			io.WriteString(out, "Status: 200 OK\n\n")
 			out.(http.Flusher).Flush()
 			end()
 		}).ServeSCGI(w, r)
 	}},
-	{"under net/http", false, func(w http.ResponseWriter, r *Request, end func()) {
-		HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	{"under net/http", false, func(w http.ResponseWriter, r *scgi.Request, end func()) {
+		scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.ReadAll(r.Body)
 			end()
 		})).ServeSCGI(w, r)
@@ -115,7 +117,7 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // endHere serves /place/way, each the number of a row.
-func endHere(w http.ResponseWriter, r *Request) {
+func endHere(w http.ResponseWriter, r *scgi.Request) {
 	var place, way int
 	if n, _ := fmt.Sscanf(r.Env.Get("REQUEST_URI"), "/%d/%d", &place, &way); n != 2 {
 		io.WriteString(w, "fine")
@@ -126,7 +128,7 @@ func endHere(w http.ResponseWriter, r *Request) {
 
 func TestHandlersThatEndAnywhere(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{MaxWorkers: 2, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Handler: HandlerFunc(endHere)}
+		s := &scgi.Server{MaxWorkers: 2, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Handler: scgi.HandlerFunc(endHere)}
 		leavesNothing(t, s)
 		start(t, s, l)
 		var panics int64
@@ -162,15 +164,15 @@ func TestHandlersThatEndAnywhere(t *testing.T) {
 // A request that ended with the server's own 500 is counted as one, at each
 // level.
 func TestFailuresAreCountedByClass(t *testing.T) {
-	for level, h := range map[string]Handler{
-		"native":  HandlerFunc(func(http.ResponseWriter, *Request) { panic("hostile") }),
-		"produce": ProduceFunc(func(Env, int64, io.Reader, io.Writer) { panic("hostile") }),
-		"http":    HTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("hostile") })),
+	for level, h := range map[string]scgi.Handler{
+		"native":  scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { panic("hostile") }),
+		"produce": scgi.ProduceFunc(func(scgi.Env, int64, io.Reader, io.Writer) { panic("hostile") }),
+		"http":    scgi.HTTPHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("hostile") })),
 	} {
-		s := &Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
+		s := &scgi.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
 		l := listen(t, "unix")
 		start(t, s, l)
-		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 500 {
+		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 500 {
 			t.Errorf("%s: %+v", level, r)
 		}
 		s.Shutdown(within(patience))
@@ -183,7 +185,7 @@ func TestFailuresAreCountedByClass(t *testing.T) {
 // Even a panic whose value ends the goroutine that logs it ends its connection.
 func TestPanicValueThatEndsTheGoroutine(t *testing.T) {
 	l := listen(t, "unix")
-	s := &Server{Handler: HandlerFunc(func(http.ResponseWriter, *Request) { panic(goexitError{}) })}
+	s := &scgi.Server{Handler: scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { panic(goexitError{}) })}
 	start(t, s, l)
 	defer s.Close()
 	c := dial(t, l.Addr())
@@ -215,7 +217,7 @@ func askCut(t *testing.T, addr net.Addr, request string) (string, error) {
 func TestConcurrentWritesAndFlushes(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		const lines = 200
-		s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		s := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			writeFromMany(lines, func(line string) {
 				io.WriteString(w, line)
 				w.(http.Flusher).Flush()
@@ -223,7 +225,7 @@ func TestConcurrentWritesAndFlushes(t *testing.T) {
 		})}
 		start(t, s, l)
 		seen := make(map[string]int)
-		for line := range strings.Lines(parseReply(t, ask(t, l.Addr(), get("/"))).body) {
+		for line := range strings.Lines(parseReply(t, ask(t, l.Addr(), get("/"))).Body) {
 			seen[line]++
 		}
 		for g := range 8 {
@@ -253,7 +255,7 @@ func writeFromMany(lines int, write func(string)) {
 func TestWhatOutlivesItsHandlerReachesNoOther(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		var left sync.WaitGroup
-		s := &Server{MaxWorkers: 2, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		s := &scgi.Server{MaxWorkers: 2, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			if r.Env.Get("REQUEST_URI") != "/evil" {
 				io.Copy(w, r.Body)
 				return
@@ -268,8 +270,8 @@ func TestWhatOutlivesItsHandlerReachesNoOther(t *testing.T) {
 		honest := strings.Repeat("honest ", 1000)
 		for range 20 {
 			askCut(t, l.Addr(), post("/evil", strings.Repeat("evil ", 4000)))
-			if r := parseReply(t, ask(t, l.Addr(), post("/", honest))); r.body != honest {
-				t.Errorf("%d %.300q", r.status, r.body)
+			if r := parseReply(t, ask(t, l.Addr(), post("/", honest))); r.Body != honest {
+				t.Errorf("%d %.300q", r.Status, r.Body)
 			}
 		}
 		left.Wait()
@@ -289,7 +291,7 @@ func writeUntilClosed(t *testing.T, w http.ResponseWriter) {
 	t.Error("writing never failed")
 }
 
-func readUntilClosed(t *testing.T, r *Request) {
+func readUntilClosed(t *testing.T, r *scgi.Request) {
 	var some [64]byte
 	for {
 		n, err := r.Body.Read(some[:])
@@ -307,11 +309,11 @@ func TestWhatAHandlerKeeps(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		type kept struct {
 			header http.Header
-			r      *Request
+			r      *scgi.Request
 			ctx    context.Context
 		}
 		keep := make(chan kept, 1)
-		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			w.Header().Set("X-Uri", r.Env.Get("REQUEST_URI"))
 			select {
 			case keep <- kept{w.Header(), r, r.Context()}:
@@ -324,12 +326,12 @@ func TestWhatAHandlerKeeps(t *testing.T) {
 		k.header.Set("X-Uri", "changed")
 		k.header.Set("X-More", "evil")
 		for range 20 {
-			if r := parseReply(t, ask(t, l.Addr(), get("/other"))); r.header.Get("X-Uri") != "/other" || r.header.Get("X-More") != "" {
+			if r := parseReply(t, ask(t, l.Addr(), get("/other"))); r.Header.Get("X-Uri") != "/other" || r.Header.Get("X-More") != "" {
 				t.Errorf("%+v", r)
 			}
 		}
 		<-k.ctx.Done()
-		if got, ok := FromContext(k.ctx); !ok || got != k.r || k.r.Env.Get("REQUEST_URI") != "/kept" {
+		if got, ok := scgi.FromContext(k.ctx); !ok || got != k.r || k.r.Env.Get("REQUEST_URI") != "/kept" {
 			t.Errorf("%v, %+v", ok, got)
 		}
 	})
@@ -340,7 +342,7 @@ func TestWhatAHandlerKeeps(t *testing.T) {
 func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		begun, release := make(chan bool), make(chan bool)
-		s := &Server{MaxWorkers: 2, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		s := &scgi.Server{MaxWorkers: 2, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			if r.Env.Get("REQUEST_URI") == "/ignore" {
 				<-r.Context().Done()
 				begun <- true
@@ -354,7 +356,7 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 		c.Close()
 		<-begun
 		for range 10 {
-			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 				t.Errorf("%+v", r)
 			}
 		}
@@ -371,7 +373,7 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 // through with it either way.
 func TestHijackThenPanic(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{MaxWorkers: 1, Logger: slog.New(slog.DiscardHandler), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		s := &scgi.Server{MaxWorkers: 1, Logger: slog.New(slog.DiscardHandler), Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			if r.Env.Get("REQUEST_URI") == "/" {
 				return
 			}
@@ -395,7 +397,7 @@ func TestHijackThenPanic(t *testing.T) {
 			if raw := ask(t, l.Addr(), get("/hijack")); raw != "mine" {
 				t.Errorf("%q", raw)
 			}
-			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.status != 200 {
+			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 				t.Errorf("%+v", r)
 			}
 		}

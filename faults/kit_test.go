@@ -1,0 +1,77 @@
+// Package faults tries what breaks servers: cut and flipped bytes, hostile peers and
+// handlers, a machine that runs out, and a long load of all of it. Its tests use
+// only what an app can use.
+package faults
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+
+	"example.com/scgi"
+	"example.com/scgi/internal/scgitest"
+)
+
+// patience bounds a wait that takes no time unless the code under test is broken.
+const patience = scgitest.Patience
+
+var (
+	listen        = scgitest.Listen
+	shortTempDir  = scgitest.TempDir
+	onEachKind    = scgitest.OnEachKind
+	dial          = scgitest.Dial
+	encode        = scgitest.Encode
+	get           = scgitest.Get
+	post          = scgitest.Post
+	ask           = scgitest.Ask
+	parseReply    = scgitest.ParseReply
+	vectors       = scgitest.Vectors
+	within        = scgitest.Within
+	exchangeOn    = scgitest.Exchange
+	smallRequests = scgitest.SmallRequests
+	flip          = scgitest.Flip
+	memoryInUse   = scgitest.MemoryInUse
+	formRequest   = scgitest.FormPost
+)
+
+type (
+	readerFunc = scgitest.ReaderFunc
+	syncBuffer = scgitest.Buffer
+)
+
+// start serves on l until the test ends, which it waits for, and logs into the
+// returned buffer.
+func start(t testing.TB, s *scgi.Server, l net.Listener) *syncBuffer {
+	t.Helper()
+	log := new(syncBuffer)
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.NewTextHandler(log, nil))
+	}
+	scgitest.Serve(t, s, l, scgi.ErrServerClosed)
+	return log
+}
+
+// pipeServer serves connections of net.Pipe, for a synctest bubble.
+func pipeServer(t *testing.T, s *scgi.Server) (dial func() net.Conn) {
+	l := scgitest.NewPipeListener()
+	start(t, s, l)
+	return l.Dial
+}
+
+// echo answers with the body, and with whether reading it failed.
+var echo = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+	body, err := io.ReadAll(r.Body)
+	w.Header().Set("X-Short", fmt.Sprint(err != nil))
+	w.Write(body)
+})
+
+// serveOnce returns the reply of h to request.
+func serveOnce(t *testing.T, h scgi.HandlerFunc, request string) string {
+	t.Helper()
+	l := listen(t, "unix")
+	start(t, &scgi.Server{Handler: h}, l)
+	return ask(t, l.Addr(), request)
+}
