@@ -22,12 +22,14 @@ import (
 // "0.0.0.0:4000" (IPv4) or "[::]:4000" (both), not ":4000".
 //
 // A unix socket has its mode (octal; 0660 if none is given), owner and group
-// (each a name or a number; left as they come if not given) before anyone can
+// (each a name or a number; the process's own if not given) before anyone can
 // connect. A dead server's socket is replaced; one that is alive, or might be,
 // gives an error that is syscall.EADDRINUSE; a file that is not a socket is
 // never touched. Close removes the file unless someone else has put another in
-// its place. A path can't hold a "?", and its folder must be writable and short
-// (89 bytes on Linux). Abstract sockets are refused. Options are an error on
+// its place, also after os.Chdir. A path can't hold a "?" or be longer than a
+// socket's name (107 bytes on Linux), and its folder must be readable and
+// writable. A folder that everyone may write to is refused unless it has the
+// sticky bit, as /tmp has. Abstract sockets are refused. Options are an error on
 // systems whose sockets have no file mode, such as Windows.
 //
 // fd: is a listening socket inherited as the file descriptor of that number:

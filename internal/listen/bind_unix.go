@@ -2,115 +2,250 @@
 
 package listen
 
-// bind_unix.go owns the binding of a unix socket where files have modes.
-// Rule: the path shows a socket that already listens and has its final mode,
-// owner and group, or it shows none.
+// bind_unix.go owns the binding of a unix socket where files have modes. Rule:
+// no peer can connect before the file has its mode, owner and group, and what
+// Listen changes is the socket it has bound, whatever happens to the path.
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 )
 
-// The private folder, short because the name in it must fit sun_path too. One
-// that a crash leaves behind can be removed by hand.
-const (
-	privatePattern = ".scgi"
-	privateLongest = ".scgi4294967295/s"
+var (
+	errFolder   = errors.New(`everyone may write to the folder, and so replace the socket: it needs the sticky bit, or a folder of the server's own in it`)
+	errReplaced = fmt.Errorf("another file was put in the socket's place: %w", syscall.EADDRINUSE)
 )
 
-// bindUnix binds in a private folder beside path, sets what o asks for, and
-// links the socket to path. The umask is the whole process's, so it is left
-// alone.
-func bindUnix(path string, o unixOptions) (*Listener, error) {
-	parent := filepath.Dir(path)
-	if n := len(filepath.Join(parent, privateLongest)); n > maxUnixPath {
-		return nil, fmt.Errorf("%w: its folder needs to be %d bytes shorter", errAddrLong, n-maxUnixPath)
-	}
-	private, err := os.MkdirTemp(parent, privatePattern)
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(private)
-	name := filepath.Join(private, "s")
-	unix, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	unix.SetUnlinkOnClose(false)
-	file, err := publish(name, path, o)
-	if err != nil {
-		unix.Close()
-		return nil, err
-	}
-	return &Listener{socket: unix, bound: true, path: path, file: file}, nil
-}
+// testHook is called with the name of each step that a test may want to disturb.
+var testHook = func(step string) {}
 
-// publish gives the socket bound to name its permissions, and then the path.
-func publish(name, path string, o unixOptions) (os.FileInfo, error) {
-	// The mode first: who has given a file away may not change it any more.
-	if err := os.Chmod(name, o.mode); err != nil {
-		return nil, err
-	}
-	if err := os.Lchown(name, o.uid, o.gid); err != nil {
-		return nil, err
-	}
-	file, err := os.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	return file, claim(path, func() error { return move(name, path) })
-}
-
-// move links name to path: a link never replaces a file. Some file systems have
-// no links to sockets, and some kernels give none to a file given away.
-func move(name, path string) error {
-	err := os.Link(name, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return moveLocked(name, path)
-}
-
-// moveLocked renames name to path. That could replace a file, but none of those
-// who take the lock.
-func moveLocked(name, path string) error {
-	unlock, err := lockDir(filepath.Dir(path))
+// checkFolder refuses a folder in which any user may replace any file.
+func checkFolder(dir *os.Root) error {
+	info, err := dir.Stat(".")
 	if err != nil {
 		return err
 	}
+	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		return errFolder
+	}
+	return nil
+}
+
+// bindUnix binds to the place itself, because peers and tools such as ss(8) see
+// the name that a socket was bound to. Until the socket listens, connections are
+// refused. The lock keeps other processes from taking it for a dead one meanwhile;
+// it is not needed if nothing has to be removed, so that a stranger who holds it
+// can't keep a server from starting.
+func bindUnix(p *place, o unixOptions) (*Listener, error) {
+	unlock, lockErr := p.lock()
 	defer unlock()
-	if _, err := os.Lstat(path); err == nil {
-		return fs.ErrExist
-	}
-	return os.Rename(name, path)
-}
-
-// lockDir locks a folder against others who call lockDir; the lock ends with the
-// process. It waits for at most two seconds or so, since anyone who can read
-// the folder can hold the lock.
-func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
+	fd, err := newSocket(o.mode)
 	if err != nil {
 		return nil, err
 	}
-	for range 200 {
+	f := os.NewFile(uintptr(fd), p.name)
+	defer f.Close()
+	err = p.claim(func() error {
+		err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: p.name})
+		if err == syscall.EADDRINUSE {
+			return fs.ErrExist
+		}
+		return os.NewSyscallError("bind", err)
+	}, lockErr)
+	if err != nil {
+		return nil, err
+	}
+	testHook("bound")
+	file, err := p.grant(o)
+	var l *Listener
+	if err == nil {
+		l, err = p.listen(fd, f, file)
+	}
+	if err != nil && file != nil && p.has(file) {
+		_ = p.dir.Remove(p.base)
+	}
+	return l, err
+}
+
+// newSocket returns a socket whose file will have mode, less the umask, where
+// the system can say so before it is bound.
+func newSocket(mode fs.FileMode) (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	syscall.CloseOnExec(fd)
+	setBirthMode(fd, mode)
+	return fd, nil
+}
+
+// listen makes the bound socket fd, which is f's, a listener. The kernel lowers
+// maxBacklog to its own limit.
+func (p *place) listen(fd int, f *os.File, file os.FileInfo) (*Listener, error) {
+	const maxBacklog = 1<<16 - 1
+	if err := syscall.Listen(fd, maxBacklog); err != nil {
+		return nil, os.NewSyscallError("listen", err)
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	if !p.has(file) {
+		l.Close()
+		return nil, errReplaced
+	}
+	return &Listener{socket: l.(socket), bound: true, path: p.path, file: file}, nil
+}
+
+// grant gives the socket's file what o asks for, and makes no system call for
+// what the file has already: a filter may forbid it. It returns the file, also
+// with an error if the file is known to be the socket's.
+func (p *place) grant(o unixOptions) (os.FileInfo, error) {
+	file, err := p.dir.Lstat(p.base)
+	switch {
+	case err != nil:
+		return nil, err
+	case !isOwnSocket(file, 1):
+		return nil, errReplaced
+	case o.areMet(file):
+		return file, nil
+	}
+	pin, err := p.pin()
+	if err != nil {
+		return file, err
+	}
+	defer pin.release()
+	if file, err = pin.dir.Lstat(pin.name); err != nil || !isOwnSocket(file, 2) {
+		return nil, errReplaced
+	}
+	return file, o.grant(pin, file)
+}
+
+// isOwnSocket reports whether file can be the socket that was just bound: one
+// with more links has a name elsewhere.
+func isOwnSocket(file os.FileInfo, links uint64) bool {
+	return file.Mode().Type() == fs.ModeSocket && uint64(file.Sys().(*syscall.Stat_t).Nlink) <= links
+}
+
+func (o unixOptions) areMet(file os.FileInfo) bool {
+	return file.Mode().Perm() == o.mode && o.isOwner(file)
+}
+
+func (o unixOptions) isOwner(file os.FileInfo) bool {
+	stat := file.Sys().(*syscall.Stat_t)
+	return (o.uid < 0 || o.uid == int(stat.Uid)) && (o.gid < 0 || o.gid == int(stat.Gid))
+}
+
+// grant sets the mode first: a process that has given a file away may not change
+// its mode any more.
+func (o unixOptions) grant(pin *pinned, file os.FileInfo) error {
+	if file.Mode().Perm() != o.mode {
+		if err := pin.chmod(o.mode); err != nil {
+			return err
+		}
+	}
+	if !o.isOwner(file) {
+		return pin.dir.Lchown(pin.name, o.uid, o.gid)
+	}
+	return nil
+}
+
+// pinned is a name of the socket's file that nobody else can give to another
+// file: a link in a private folder.
+type pinned struct {
+	dir    *os.Root
+	name   string
+	parent *os.Root
+	folder string // dir's name in parent; "" if dir is parent
+}
+
+// pin links the file into a folder that only this user may enter. On a file
+// system that has no links it is the file itself, which is safe enough: a link
+// to a precious file can't be put in its place there, and symbolic ones are not
+// followed.
+func (p *place) pin() (*pinned, error) {
+	folder := fmt.Sprintf(".scgi%d", rand.Uint32())
+	if err := p.dir.Mkdir(folder, 0o700); err != nil {
+		return nil, err
+	}
+	dir, err := p.dir.OpenRoot(folder)
+	if err != nil {
+		_ = p.dir.Remove(folder)
+		return nil, err
+	}
+	pin := &pinned{dir, "s", p.dir, folder}
+	testHook("private")
+	if info, err := dir.Stat("."); err != nil || !isPrivate(info) {
+		pin.release()
+		return nil, errReplaced
+	}
+	err = p.dir.Link(p.base, folder+"/"+pin.name)
+	testHook("pinned")
+	switch {
+	case err == nil:
+		return pin, nil
+	case errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM):
+		pin.release()
+		return &pinned{p.dir, p.base, p.dir, ""}, nil
+	}
+	pin.release()
+	return nil, err
+}
+
+// isPrivate reports whether a folder is this user's alone, and so not one that
+// was put in the place of the folder that pin has made.
+func isPrivate(folder os.FileInfo) bool {
+	return folder.Mode().Perm()&0o077 == 0 && int(folder.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
+}
+
+// chmod does without os.Root's Chmod in the private folder, where there is no
+// symbolic link to beware of: on Linux that needs a system call which many
+// filters do not know, or /proc.
+func (pin *pinned) chmod(mode fs.FileMode) error {
+	if pin.folder == "" {
+		return pin.dir.Chmod(pin.name, mode)
+	}
+	return chmodIn(pin.dir, pin.name, mode)
+}
+
+// release removes the link and the folder. It removes no folder that has
+// anything else in it.
+func (pin *pinned) release() {
+	if pin.folder == "" {
+		return
+	}
+	_ = pin.dir.Remove(pin.name)
+	_ = pin.dir.Close()
+	_ = pin.parent.Remove(pin.folder)
+}
+
+// lockTries is how often lock asks, 10 ms apart.
+var lockTries = 200
+
+// lock locks the folder against others who call lock; the lock ends with the
+// process. It waits for two seconds, since anyone who can read the
+// folder can hold the lock. The unlock function is never nil.
+func (p *place) lock() (unlock func(), err error) {
+	f, err := p.dir.Open(".")
+	if err != nil {
+		return func() {}, err
+	}
+	for range lockTries {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if err != nil {
-		f.Close()
-		return nil, &os.PathError{Op: "flock", Path: dir, Err: err}
-	}
-	return func() { f.Close() }, nil
+	return func() { f.Close() }, os.NewSyscallError("flock", err)
 }
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -2,8 +2,8 @@
 
 package listen
 
-// bind_unix_test.go owns the tests of the socket as a file. Rule: whose file it
-// is, is judged by the file itself, never by its name.
+// bind_unix_test.go owns the tests of the socket as a file. Rule: files are
+// compared by what they are, never by name.
 
 import (
 	"errors"
@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// tempSocket returns a path for a socket, in a folder that must be empty but for
-// that when the test ends.
+// tempSocket returns a path for a socket, in a folder that must hold no hidden
+// files when the test ends.
 func tempSocket(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "scgi") // TempDir's own is too long on some systems
@@ -39,7 +39,7 @@ func tempSocket(t *testing.T) string {
 	return filepath.Join(dir, "app.sock")
 }
 
-// staleSocket leaves a socket at path with nobody behind it.
+// staleSocket leaves a socket at path with no server behind it.
 func staleSocket(t *testing.T, path string) os.FileInfo {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -65,7 +65,7 @@ func isGone(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// access is what decides who can connect.
+// access returns the file's mode, owner and group.
 func access(info os.FileInfo) string {
 	stat := info.Sys().(*syscall.Stat_t)
 	return fmt.Sprintf("%v %d:%d", info.Mode(), stat.Uid, stat.Gid)
@@ -98,8 +98,8 @@ func TestListenUnixAccess(t *testing.T) {
 	}
 }
 
-// Nobody may see the socket with another mode or owner than the final one, or
-// before it listens.
+// Nobody can connect while the socket has another mode or owner than the final
+// one.
 func TestListenUnixAccessFromTheFirst(t *testing.T) {
 	options, want := "?mode=0666", fmt.Sprintf("Srw-rw-rw- %d:%d", os.Getuid(), os.Getgid())
 	if os.Getuid() == 0 {
@@ -109,11 +109,11 @@ func TestListenUnixAccessFromTheFirst(t *testing.T) {
 		path := tempSocket(t)
 		first := make(chan string, 1)
 		stop := make(chan struct{})
-		go func() { first <- firstSeen(path, stop) }()
+		go func() { first <- firstAccess(path, stop) }()
 		l, err := One("unix:" + path + options)
 		close(stop)
 		if got := <-first; got != want {
-			t.Fatalf("first seen as %q, want %q", got, want)
+			t.Fatalf("the first connection found %q, want %q", got, want)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -122,20 +122,20 @@ func TestListenUnixAccessFromTheFirst(t *testing.T) {
 	}
 }
 
-// firstSeen looks for path until it shows, and at least once after stop.
-func firstSeen(path string, stop <-chan struct{}) string {
+// firstAccess connects to path until it succeeds, and at least once after stop.
+func firstAccess(path string, stop <-chan struct{}) string {
 	for last := false; ; runtime.Gosched() {
-		info, err := os.Lstat(path)
+		c, err := net.Dial("unix", path)
 		if err == nil {
-			c, err := net.Dial("unix", path)
+			defer c.Close()
+			info, err := os.Lstat(path)
 			if err != nil {
 				return err.Error()
 			}
-			c.Close()
 			return access(info)
 		}
 		if last {
-			return "nothing"
+			return err.Error()
 		}
 		select {
 		case <-stop:
@@ -147,11 +147,8 @@ func firstSeen(path string, stop <-chan struct{}) string {
 
 func TestListenUnixReplacesStale(t *testing.T) {
 	path := tempSocket(t)
-	stale := staleSocket(t, path)
+	staleSocket(t, path)
 	l := mustListen(t, "unix:"+path)
-	if os.SameFile(stale, mustLstat(t, path)) {
-		t.Error("the stale socket is still there")
-	}
 	checkServes(t, l)
 	l.Close()
 	if !isGone(path) {
@@ -165,7 +162,7 @@ func TestListenUnixRefusesLive(t *testing.T) {
 	if _, err := One("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("got %v, want %v", err, syscall.EADDRINUSE)
 	}
-	// What the live one sees of it is a connection without a byte.
+	// The live server gets a connection without a byte.
 	peer, err := live.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -240,26 +237,40 @@ func TestListenUnixNoFolder(t *testing.T) {
 	}
 }
 
-// The temporary name must fit, too.
-func TestListenUnixLongFolder(t *testing.T) {
-	t.Chdir(filepath.Dir(tempSocket(t)))
-	longest := maxUnixPath - len("/"+privateLongest)
+func TestListenUnixLongPath(t *testing.T) {
+	dir := filepath.Dir(tempSocket(t))
+	longest := maxUnixPath - len(dir+"/")
 	for size, want := range map[int]error{longest: nil, longest + 1: errAddrLong} {
-		dir := strings.Repeat("x", size)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		l, err := One("unix:" + dir + "/s")
+		l, err := One("unix:" + filepath.Join(dir, strings.Repeat("x", size)))
 		if !errors.Is(err, want) {
-			t.Errorf("folder of %d bytes: got %v, want %v", size, err, want)
+			t.Errorf("path of %d bytes: got %v, want %v", size, err, want)
 		}
 		if err == nil {
+			checkServes(t, l)
 			l.Close()
 		}
 	}
 }
 
-// Of those who find the same dead socket one gets its place, and keeps it.
+// In a folder with a long name a relative path is bound as it is, and still
+// removed after the program has changed its folder.
+func TestListenUnixLongFolder(t *testing.T) {
+	dir := filepath.Join(filepath.Dir(tempSocket(t)), strings.Repeat("x", maxUnixPath))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	staleSocket(t, "s")
+	l := mustListen(t, "unix:s")
+	checkServes(t, l)
+	t.Chdir("..")
+	l.Close()
+	if path := filepath.Join(dir, "s"); !isGone(path) {
+		t.Errorf("Close left %s", path)
+	}
+}
+
+// Of the servers that find the same dead socket, one gets its place and keeps it.
 func TestListenUnixRace(t *testing.T) {
 	for range 50 {
 		path := tempSocket(t)
@@ -289,14 +300,28 @@ func TestListenUnixRace(t *testing.T) {
 	}
 }
 
-// While another decides about a dead socket, its path is not to be touched.
-func TestListenUnixWaitsForLock(t *testing.T) {
-	path := tempSocket(t)
-	stale := staleSocket(t, path)
-	unlock, err := lockDir(filepath.Dir(path))
+// lockFolder holds the lock on path's folder until the returned function is
+// called, or the test ends.
+func lockFolder(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	p, err := openPlace(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer p.dir.Close()
+	unlock, err = p.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(unlock)
+	return unlock
+}
+
+// While another process decides about a dead socket, Listen does not touch it.
+func TestListenUnixWaitsForLock(t *testing.T) {
+	path := tempSocket(t)
+	stale := staleSocket(t, path)
+	unlock := lockFolder(t, path)
 	result := make(chan error, 1)
 	go func() {
 		l, err := One("unix:" + path)
@@ -323,6 +348,137 @@ func TestListenUnixWaitsForLock(t *testing.T) {
 	checkServes(t, live)
 }
 
+// Anyone who can read a folder can hold its lock.
+func TestListenUnixNeedsNoLockForANewFile(t *testing.T) {
+	defer func(tries int) { lockTries = tries }(lockTries)
+	lockTries = 1
+	path := tempSocket(t)
+	lockFolder(t, path)
+	checkServes(t, mustListen(t, "unix:"+path))
+
+	path += "2"
+	stale := staleSocket(t, path)
+	if _, err := One("unix:" + path); !errors.Is(err, syscall.EWOULDBLOCK) {
+		t.Errorf("dead socket: got %v, want %v", err, syscall.EWOULDBLOCK)
+	}
+	if !isFile(path, stale) {
+		t.Error("the dead socket was replaced without the lock")
+	}
+}
+
+// Peers and tools such as ss(8) see the name that a socket was bound to.
+func TestListenUnixPeersSeeThePath(t *testing.T) {
+	path := tempSocket(t)
+	l := mustListen(t, "unix:"+path)
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := c.RemoteAddr().String(); got != path {
+		t.Errorf("a peer is connected to %q, want %q", got, path)
+	}
+	if got := l.Addr().String(); got != path {
+		t.Errorf("the listener's address is %q, want %q", got, path)
+	}
+}
+
+func TestListenUnixFolderOfEveryone(t *testing.T) {
+	path := tempSocket(t)
+	for mode, want := range map[fs.FileMode]error{0o777: errFolder, 0o777 | fs.ModeSticky: nil, 0o775: nil} {
+		if err := os.Chmod(filepath.Dir(path), mode); err != nil {
+			t.Fatal(err)
+		}
+		l, err := One("unix:" + path)
+		if !errors.Is(err, want) {
+			t.Errorf("folder of mode %v: got %v, want %v", mode, err, want)
+		}
+		if err == nil {
+			l.Close()
+		}
+	}
+}
+
+// The owner of the folder puts another file in the socket's place while Listen
+// sets it up. That file keeps its mode and owner.
+func TestListenUnixSwapped(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077)) // so that the mode has to be changed
+	precious := tempSocket(t)
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := mustLstat(t, precious)
+	symlink := func(path string) error { return errors.Join(os.Remove(path), os.Symlink(precious, path)) }
+	link := func(path string) error { return errors.Join(os.Remove(path), os.Link(precious, path)) }
+	folder := func(path string) error { // in the place of the private one
+		found, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".scgi*"))
+		return errors.Join(os.Rename(found[0], path+"2"), os.Mkdir(found[0], 0o700), os.Link(precious, found[0]+"/s"))
+	}
+	emptyFolder := func(path string) error {
+		found, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".scgi*"))
+		return errors.Join(os.Rename(found[0], path+"2"), os.Mkdir(found[0], 0o700))
+	}
+	openFolder := func(path string) error {
+		found, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".scgi*"))
+		return os.Chmod(found[0], 0o777)
+	}
+	options := "?mode=0666"
+	if os.Getuid() == 0 {
+		options += "&owner=12345"
+	}
+	const met = "?mode=0600" // as the precious file has it
+	tests := []struct {
+		name, step string
+		swap       func(path string) error
+		options    string
+	}{
+		{"removed", "bound", os.Remove, options},
+		{"removed, mode met", "bound", os.Remove, met},
+		{"symbolic link", "bound", symlink, options},
+		{"symbolic link, mode met", "bound", symlink, met},
+		{"link", "bound", link, options},
+		{"link, mode met", "bound", link, met},
+		{"symbolic link", "private", symlink, options},
+		{"link", "private", link, options},
+		{"folder", "private", folder, options},
+		{"empty folder", "private", emptyFolder, options},
+		{"open folder", "private", openFolder, options},
+		{"symbolic link", "pinned", symlink, options},
+		{"link", "pinned", link, options},
+	}
+	for _, test := range tests {
+		t.Run(test.name+" when "+test.step, func(t *testing.T) {
+			path := filepath.Join(filepath.Dir(tempSocket(t)), "folder", "app.sock")
+			if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			swapped := false
+			testHook = func(step string) {
+				if step == test.step {
+					swapped = true
+					if err := test.swap(path); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			defer func() { testHook = func(string) {} }()
+			l, err := One("unix:" + path + test.options)
+			if err == nil {
+				l.Close()
+			}
+			if err == nil || !swapped {
+				t.Errorf("swapped: %v; got %v", swapped, err)
+			}
+			if now := mustLstat(t, precious); access(now) != access(before) {
+				t.Errorf("the precious file became %s", access(now))
+			}
+			if content, err := os.ReadFile(precious); string(content) != "precious" {
+				t.Errorf("the precious file's content is %q, %v", content, err)
+			}
+		})
+	}
+}
+
 func TestCloseLeavesSuccessor(t *testing.T) {
 	path := tempSocket(t)
 	old := mustListen(t, "unix:"+path)
@@ -343,46 +499,4 @@ func TestSecondCloseLeavesSuccessor(t *testing.T) {
 	old.file = successor.file
 	old.Close()
 	checkServes(t, successor)
-}
-
-// net would unlink by name alone, and the temporary name can be another's by
-// then.
-func TestCloseLeavesTemporaryName(t *testing.T) {
-	l := mustListen(t, "unix:"+tempSocket(t))
-	name := l.Unwrap().Addr().String()
-	private := filepath.Dir(name)
-	if err := errors.Join(os.Mkdir(private, 0o700), os.WriteFile(name, nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	mustLstat(t, name)
-	os.RemoveAll(private)
-}
-
-// Where there are no links, a rename must not replace anything either.
-func TestMoveLocked(t *testing.T) {
-	path := tempSocket(t)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	taken, name := mustLstat(t, path), path+"2"
-	stale := staleSocket(t, name)
-	if err := moveLocked(name, path); !errors.Is(err, fs.ErrExist) || !isFile(path, taken) {
-		t.Errorf("got %v, want %v and the file left alone", err, fs.ErrExist)
-	}
-	if err := moveLocked(name, path+"3"); err != nil || !isFile(path+"3", stale) || !isGone(name) {
-		t.Errorf("not moved: %v", err)
-	}
-}
-
-// Links to folders are refused: they stand for a file system without links.
-func TestMoveWithoutLinks(t *testing.T) {
-	path := tempSocket(t)
-	folder := filepath.Join(filepath.Dir(path), "folder")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := move(folder, path); err != nil || isGone(path) {
-		t.Errorf("not moved: %v", err)
-	}
 }

@@ -1,11 +1,14 @@
 package listen
 
-// listen_test.go owns the tests of the grammar and of TCP, and what the other
-// listen tests share. Rule: an address that is refused leaves nothing behind.
+// listen_test.go owns the tests of the grammar and of TCP, and the helpers of all
+// tests here. Rule: an address that is refused leaves nothing behind.
 
 import (
 	"errors"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +40,7 @@ func hasIPv6() bool {
 	return err == nil
 }
 
-// "0.0.0.0" is IPv4 alone; net by itself would take IPv6 as well.
+// Package net listens on IPv6 too when it is asked for "0.0.0.0".
 func TestListenIPv4Only(t *testing.T) {
 	if !hasIPv6() {
 		t.Skip("no IPv6 here")
@@ -78,6 +81,7 @@ func TestListenRefusals(t *testing.T) {
 		{"unix:", errAddrSyntax},
 		{"unix:?mode=0660", errAddrSyntax},
 		{"unix:a\x00b", errAddrSyntax},
+		{"unix:folder/", errAddrSyntax},
 		{"unix:@name", errAddrAbstract},
 		{"unix:@name?mode=0660", errAddrAbstract},
 		{"unix:x?", errAddrOption},
@@ -147,18 +151,31 @@ func checkServes(t *testing.T, l net.Listener) {
 	peer.Close()
 }
 
-func TestListenUnixAnywhere(t *testing.T) {
+// A relative path means the same file after the program has changed its folder.
+func TestListenUnixRelative(t *testing.T) {
 	t.Chdir(t.TempDir())
+	dir, err := os.Getwd()
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "app.sock")
 	l := mustListen(t, "unix:app.sock")
-	if _, ok := l.Unwrap().(*net.UnixListener); !ok || l.inherited {
-		t.Errorf("got a %T, inherited: %v", l.Unwrap(), l.inherited)
+	if _, ok := l.Unwrap().(*net.UnixListener); !ok || l.IsInherited() || !l.IsBound() {
+		t.Errorf("got a %T, inherited: %v, bound: %v", l.Unwrap(), l.IsInherited(), l.IsBound())
 	}
-	if got := l.Addr(); got.String() != "app.sock" || got.Network() != "unix" {
-		t.Errorf("the address is %v", got)
+	if got := l.Addr(); got.String() != path || got.Network() != "unix" {
+		t.Errorf("the address is %v, want %s", got, path)
 	}
+	t.Chdir(t.TempDir())
 	checkServes(t, l)
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Close left the file: %v", err)
 	}
 	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("second Close: %v", err)

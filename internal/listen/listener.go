@@ -26,7 +26,7 @@ type Listener struct {
 	socket
 
 	bound bool        // One or All created the socket
-	path  string      // of the file to unlink; "" if there is none
+	path  string      // of the file to remove; "" if there is none
 	file  os.FileInfo // of the file as it was bound
 
 	unlink sync.Once
@@ -39,15 +39,6 @@ type Listener struct {
 
 // Unwrap returns the *net.TCPListener or *net.UnixListener behind l.
 func (l *Listener) Unwrap() net.Listener { return l.socket }
-
-// Addr returns the address that peers connect to. The kernel knows a unix
-// socket by the temporary name it was bound to.
-func (l *Listener) Addr() net.Addr {
-	if l.path != "" {
-		return &net.UnixAddr{Name: l.path, Net: "unix"}
-	}
-	return l.socket.Addr()
-}
 
 // IsBound reports whether One or All created the socket, so that no one else
 // relies on its options. It stays true after SetInherited.
@@ -70,11 +61,12 @@ func (l *Listener) SetInherited(inherited bool) {
 	l.inherited = inherited
 }
 
-// SetAddr sets the address that an inherited socket was opened with. Package
-// restart calls it before anyone else has l.
+// SetAddr makes the file of an inherited unix socket this listener's to remove.
+// Package restart calls it, before anyone else has l, with the address that the
+// socket was opened with.
 func (l *Listener) SetAddr(addr string) {
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		l.path, _, _ = strings.Cut(path, "?")
+	if strings.HasPrefix(addr, "unix:") {
+		l.path = l.Addr().String()
 		l.file, _ = os.Lstat(l.path)
 	}
 }

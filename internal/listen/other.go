@@ -2,9 +2,9 @@
 
 package listen
 
-// other.go owns what is left of listening where sockets have no modes
-// and processes inherit none, as on Windows. Rule: what can't be kept is
-// refused, not ignored.
+// other.go owns what is left of listening where sockets have no modes and
+// processes inherit none, as on Windows. Rule: an address that can't be honoured
+// is refused.
 
 import (
 	"errors"
@@ -15,36 +15,33 @@ import (
 	"syscall"
 )
 
-// bindUnix binds to path itself: there are no permissions to set before.
-func bindUnix(path string, o unixOptions) (*Listener, error) {
+func checkFolder(*os.Root) error { return nil }
+
+func bindUnix(p *place, o unixOptions) (*Listener, error) {
 	if o.given {
 		return nil, fmt.Errorf("%w: a socket has no mode, owner or group here: %w", errAddrOption, errors.ErrUnsupported)
 	}
-	var unix *net.UnixListener
-	err := claim(path, func() (err error) {
-		unix, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-		if _, missing := os.Lstat(path); err != nil && missing == nil {
+	var l *net.UnixListener
+	err := p.claim(func() (err error) {
+		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: p.name, Net: "unix"})
+		if _, missing := p.dir.Lstat(p.base); err != nil && missing == nil {
 			return fs.ErrExist
 		}
 		return err
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
-	unix.SetUnlinkOnClose(false)
-	file, err := os.Lstat(path)
+	l.SetUnlinkOnClose(false)
+	file, err := os.Lstat(p.path)
 	if err != nil {
-		unix.Close()
+		l.Close()
 		return nil, err
 	}
-	return &Listener{socket: unix, bound: true, path: path, file: file}, nil
+	return &Listener{socket: l, bound: true, path: p.path, file: file}, nil
 }
 
-// lockDir can't lock here.
-func lockDir(string) (unlock func(), err error) { return func() {}, nil }
-
-// isRefused knows Windows' own number, too, which package syscall has no name
-// for.
+// isRefused knows Windows' own number too, for which package syscall has no name.
 func isRefused(err error) bool {
 	const wsaECONNREFUSED = syscall.Errno(10061)
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaECONNREFUSED)
