@@ -3,11 +3,7 @@ package scgi
 // http.go owns the way from a Request to net/http's. Rule: the result is what
 // net/http's own server would have made of the client's request; what that
 // would refuse is refused here, and nothing is guessed from parts that web
-// servers fill in differently.
-//
-// The URL is REQUEST_URI, the only variable of the path that every web server
-// sends alike: as the client wrote it, undecoded, the prefix of a mounted app
-// included. SCRIPT_NAME and PATH_INFO are read only where it is missing.
+// servers fill in differently. The URL is url.go's.
 
 import (
 	"context"
@@ -15,7 +11,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -28,6 +23,12 @@ import (
 //   - URL and RequestURI are REQUEST_URI as the client sent it, whether the app
 //     is mounted at the root or under a prefix; for routes without the prefix
 //     wrap h in [http.StripPrefix].
+//   - If the web server means another path than REQUEST_URI has, decoded and
+//     cleaned, both are made of DOCUMENT_URI, which nginx sends, or else of
+//     SCRIPT_NAME and PATH_INFO, and of QUERY_STRING. It does so for
+//     auth_request, X-Accel-Redirect, rewrites, error pages and SSI. If only
+//     the query is another one, QUERY_STRING takes its place. What the client
+//     sent is the variable REQUEST_URI.
 //   - RemoteAddr is REMOTE_ADDR and REMOTE_PORT: the web server's client.
 //   - Host is HTTP_HOST, or SERVER_NAME if there is none.
 //   - TLS is non-nil, without details, if HTTPS is on.
@@ -74,12 +75,16 @@ var (
 type cgiVars struct {
 	method, uri, query, proto  string
 	scriptName, pathInfo       string
+	documentURI                string
 	host, serverName           string
 	remoteAddr, remotePort     string
 	contentType, contentLength string
 	https                      string
 	hosts, headers             int
 	saidLength                 bool // by the client
+	saidQuery                  bool // QUERY_STRING is there
+	isIncluded                 bool // by SSI in the page that DOCUMENT_URI names
+	isGarbled                  bool // SCRIPT_NAME and PATH_INFO are no path
 }
 
 func (v *cgiVars) set(name, value string) {
@@ -89,13 +94,19 @@ func (v *cgiVars) set(name, value string) {
 	case "REQUEST_URI":
 		v.uri = value
 	case "QUERY_STRING":
-		v.query = value
+		v.query, v.saidQuery = value, true
 	case "SERVER_PROTOCOL":
 		v.proto = value
 	case "SCRIPT_NAME":
 		v.scriptName = value
 	case "PATH_INFO":
 		v.pathInfo = value
+	case "DOCUMENT_URI":
+		v.documentURI = value
+	case "DOCUMENT_NAME":
+		v.isIncluded = true
+	case "proxy-scgi-pathinfo": // Apache's own, with which it sends a part twice, once undecoded
+		v.isGarbled = true
 	case "SERVER_NAME":
 		v.serverName = value
 	case "REMOTE_ADDR":
@@ -204,29 +215,6 @@ func protocol(s string) (proto string, major, minor int) {
 		return s, major, minor
 	}
 	return "HTTP/1.0", 1, 0
-}
-
-// url parses REQUEST_URI as net/http parses a request line: a host is never
-// pieced together.
-func (v *cgiVars) url() (uri string, u *url.URL, err error) {
-	if uri = v.uri; uri == "" {
-		uri = (&url.URL{Path: v.scriptName + v.pathInfo, RawQuery: v.query}).RequestURI()
-		if !strings.HasPrefix(uri, "/") {
-			uri = "/" + uri
-		}
-	}
-	raw := uri
-	authority := v.method == http.MethodConnect && !strings.HasPrefix(uri, "/")
-	if authority {
-		raw = "http://" + uri
-	}
-	if u, err = url.ParseRequestURI(raw); err != nil {
-		return "", nil, errURI
-	}
-	if authority {
-		u.Scheme = ""
-	}
-	return uri, u, nil
 }
 
 // remote is the client's address as net/http would give it; of a request

@@ -49,7 +49,8 @@ type Config struct {
 	// Program takes the place of the stanza's /srv/app.
 	Program string
 
-	// Extra is more directives, ahead of the stanza.
+	// Extra is more directives, ahead of the stanza. MODULES stands in it for
+	// the folder of Apache's modules.
 	Extra string
 }
 
@@ -183,6 +184,7 @@ func (k Kind) writeConfig(t testing.TB, dir, addr string, c Config) (path string
 		copyParams(t, dir)
 	case Apache:
 		values["Modules"] = firstDir(t, apacheModules)
+		values["Extra"] = strings.ReplaceAll(c.Extra, "MODULES", values["Modules"])
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "htdocs"), 0o755); err != nil {
 		t.Fatal(err)
