@@ -10,8 +10,9 @@ fuzz:
 	.ci/run fuzz
 
 interop:
-	.ci/run tools
+	.ci/run tools webservers
 	SCGI_INTEROP=1 go test -race ./interop/...
+	SCGI_INTEROP=1 SCGI_WEBSERVERS=$(CURDIR)/.ci/webservers/trixie go test ./interop/...
 
 lint:
 	.ci/run lint
