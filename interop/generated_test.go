@@ -62,6 +62,19 @@ var rules = []rule{
 		}
 	}},
 
+	// The request's path.
+	{lighttpd.before("1.4.85"), "lighttpd takes all before the last question mark for the path, and what it says is served", func(e *exchange) {
+		if strings.Count(e.call.target, "?") > 1 && strings.Contains(e.got["r.Path"], "?") {
+			e.takeURL()
+		}
+	}},
+	{apache, "an escaped slash is none when Apache resolves dots, and what it says is served", func(e *exchange) {
+		path, _, _ := strings.Cut(strings.ToUpper(e.call.target), "?")
+		if strings.Contains(path, "%2F") && strings.Contains(path, "/..") && !strings.Contains(e.got["r.Path"], "/..") {
+			e.takeURL()
+		}
+	}},
+
 	// The request's header.
 	{slices.Concat(nginx, apache), "names of other than letters, digits and - are dropped", func(e *exchange) {
 		for _, name := range []string{"X.dot", "X!bang"} {
@@ -162,6 +175,15 @@ var rules = []rule{
 }
 
 func (e *exchange) isDump() bool { return e.want["r.Method"] != "" }
+
+// takeURL takes the URL as it came: url_test.go has what it is.
+func (e *exchange) takeURL() {
+	for _, key := range []string{"r.RequestURI", "r.Path", "r.EscapedPath", "r.RawQuery"} {
+		if e.isDump() {
+			e.want[key] = e.got[key]
+		}
+	}
+}
 
 // setField sets what the handler is to see of a header field: nothing, without
 // a value.
