@@ -50,7 +50,8 @@ type Host struct {
 	// error, and one for each program that fails. Nil means slog.Default.
 	Logger *slog.Logger
 
-	grace   time.Duration // from SIGTERM to SIGKILL; zero is killGrace
+	grace   time.Duration // zero: killGrace
+	delay   time.Duration // zero: flushDelay
 	once    sync.Once
 	closing context.Context // ends when Close is called
 	close   context.CancelCauseFunc

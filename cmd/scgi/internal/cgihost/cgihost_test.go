@@ -8,6 +8,7 @@ package cgihost
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -65,6 +66,10 @@ func (j *journal) String() string {
 	return j.buf.String()
 }
 
+// soon is a delay for tests of output that does not wait for more. In others it
+// waits, however slow the machine is.
+const soon = time.Millisecond
+
 // site is a Host behind a Server on a unix socket.
 type site struct {
 	host *Host
@@ -77,6 +82,7 @@ func serve(t *testing.T, h *Host) *site {
 	leak.Goroutines(t)
 	leak.Descriptors(t)
 	s := &site{host: h, addr: filepath.Join(t.TempDir(), "s")}
+	h.delay = cmp.Or(h.delay, patience)
 	h.Logger = slog.New(slog.NewTextHandler(&s.log, nil))
 	l, err := scgi.Listen("unix:" + s.addr)
 	if err != nil {
@@ -201,4 +207,23 @@ func (g *group) awaitEnd(t *testing.T) (rest string) {
 	return string(b)
 }
 
-func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+// gate is a fifo that a program reads a line of, to wait for the test. It opens
+// once.
+type gate struct{ path string }
+
+func newGate(t *testing.T) gate {
+	t.Helper()
+	g := gate{filepath.Join(t.TempDir(), "gate")}
+	if err := syscall.Mkfifo(g.path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// open lets the program go on, once it waits.
+func (g gate) open(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(g.path, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+}

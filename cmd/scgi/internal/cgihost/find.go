@@ -26,10 +26,10 @@ type script struct {
 
 // find returns the program for a request.
 //
-// In a folder it is looked up by os.Root, which refuses links that lead out of
-// it, and is started by its path, since a script needs its own name. Who can
-// swap the file for such a link between the two steps can write a program of
-// his own to the folder.
+// In a folder, os.Root finds it, which refuses links that lead out, and exec starts
+// it by its path, because a script needs its own name. Anyone who can swap the
+// file for such a link between the two steps can as well write a program to the
+// folder.
 func (h *Host) find(env scgi.Env) (script, error) {
 	info, err := os.Stat(h.Path)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -32,7 +33,7 @@ func folder(t *testing.T) (dir string) {
 			t.Fatal(err)
 		}
 	}
-	if err := mkfifo(filepath.Join(dir, "fifo")); err != nil {
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir

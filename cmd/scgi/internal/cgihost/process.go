@@ -47,8 +47,9 @@ type process struct {
 	stdout *os.File
 	ctx    context.Context // ends when the program is to be killed, with the reason as its cause
 	cancel context.CancelCauseFunc
-	grace  time.Duration
-	leave  func() bool   // from now on the client may go
+	grace  time.Duration // from SIGTERM to SIGKILL
+	delay  time.Duration // of output that may be followed by more
+	leave  func() bool   // the program no longer ends with its client
 	ended  chan struct{} // closed when the program has been waited for
 
 	taken   atomic.Bool  // nothing is left of the body
@@ -60,7 +61,12 @@ type process struct {
 func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.Logger) (began bool, err error) {
 	ctx, cancel := context.WithCancelCause(h.closing)
 	defer cancel(nil)
-	p := &process{cancel: cancel, grace: cmp.Or(h.grace, killGrace), ended: make(chan struct{})}
+	p := &process{
+		cancel: cancel,
+		grace:  cmp.Or(h.grace, killGrace),
+		delay:  cmp.Or(h.delay, flushDelay),
+		ended:  make(chan struct{}),
+	}
 	p.leave = context.AfterFunc(r.Context(), func() { cancel(errGone) })
 	defer p.leave()
 	if h.Timeout > 0 {
@@ -132,11 +138,10 @@ func (p *process) start(r *scgi.Request) (stdin io.WriteCloser, err error) {
 	return stdin, nil
 }
 
-// isPassedOn reports whether the body is there that CONTENT_LENGTH announces to
-// the program. nginx keeps it in requests of its own, such as auth_request's.
-// Then a program that does not read it is served, and one that does gets an
-// error, as from any folder: the end of the input would make an empty upload of
-// it.
+// isPassedOn reports whether the web server sends the client's body along. nginx
+// does not in requests of its own, such as auth_request's. Then standard input is
+// a folder: a program that does not read is served, and one that reads gets an
+// error, where an empty input would pass for an empty upload.
 func isPassedOn(r *scgi.Request) bool {
 	n, err := strconv.ParseInt(r.Env.Get("CONTENT_LENGTH"), 10, 64)
 	return err == nil && n == r.ContentLength
@@ -165,10 +170,9 @@ func startFailure(err error) error {
 	return fail(http.StatusInternalServerError, "the program did not start: %w", err)
 }
 
-// feed writes the request's body to the program's standard input. A program
-// that does not want all of it is free to close it. A body that breaks off is
-// not ended: a program that reads to the end would take half an upload for a
-// whole one, so it is killed instead.
+// feed writes the request's body to the program's standard input. The program may
+// close it before the end. If the body breaks off, the program is killed and does
+// not see the end of its input: it might take half an upload for a whole one.
 func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
 	defer p.taken.Store(true)
 	if stdin == nil {
@@ -196,17 +200,17 @@ func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
 	}
 }
 
-// mayFlush reports whether a reply may begin. nginx stops sending a request when
-// its reply begins, and git's begins before it has read the request. So the
-// reply waits until the program has taken the body, or does not want it, or has
-// left it for refuseTime.
+// mayFlush reports whether the reply may begin. nginx stops sending a request when
+// its reply begins, and git-http-backend writes its header before it reads the
+// request. So the reply waits until the program has taken the body, has closed its
+// input, or has left it unread for refuseTime.
 func (p *process) mayFlush() bool {
 	offered := p.offered.Load()
 	return p.taken.Load() || offered != 0 && time.Since(time.Unix(0, offered)) > refuseTime
 }
 
-// interrupt ends a wait for more of the body, and waits until done is closed.
-// The Server sets a deadline before each wait, so one attempt may be lost.
+// interrupt makes a Read of the body fail, and returns when done is closed. The
+// Server sets its own deadline before each wait, so one attempt may be lost.
 func interrupt(w http.ResponseWriter, done <-chan struct{}) {
 	for pause := time.Duration(0); ; pause = 10 * time.Millisecond {
 		select {
@@ -218,9 +222,9 @@ func interrupt(w http.ResponseWriter, done <-chan struct{}) {
 	}
 }
 
-// kill ends the program and everything in its process group. Nobody else can
-// have the group's number by then: the program keeps it until it is waited for,
-// and after that strayGrace is far too short for a system to use up all others.
+// kill ends the program and everything in its process group. The group's number
+// can't have passed to another one: the program holds it until Wait reaps it, and
+// within strayGrace of that no system gets through all other numbers.
 func (p *process) kill() {
 	signalGroup(p.cmd.Process, syscall.SIGTERM)
 	grace := time.NewTimer(p.grace)
@@ -233,9 +237,9 @@ func (p *process) kill() {
 	_ = p.stdout.Close() // a process that left the group may hold the other end
 }
 
-// outcome is the error of a program that has ended: why it was killed, or what
-// was wrong with its reply, or how it crashed. An exit status is the program's
-// own affair, and only logged.
+// outcome is the error of a program that has ended: why it was killed, what was
+// wrong with its reply, or how it crashed. An exit status other than 0 is logged
+// and no error: programs that reply in full use it too.
 func (p *process) outcome(err, exit error, log *slog.Logger) error {
 	_ = p.stdout.Close()
 	var status *exec.ExitError

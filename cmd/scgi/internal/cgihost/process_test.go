@@ -112,7 +112,7 @@ func TestBodyThatIsNotPassedOn(t *testing.T) {
 // before it reads.
 func TestReplyWaitsForBody(t *testing.T) {
 	g := newGroup(t)
-	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; printf 'A: b\n\npage'; sleep 0.1; echo slept >&3; wc -c`)})
+	s := serve(t, &Host{delay: soon, Path: program(t, `exec 3>`+g.path+`; printf 'A: b\n\npage'; sleep 0.1; echo slept >&3; wc -c`)})
 	c := s.send(t, 8, "half")
 	g.line(t, "slept")
 	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
@@ -130,7 +130,7 @@ func TestReplyWaitsForBody(t *testing.T) {
 
 // A program that leaves its input alone can stream all the same.
 func TestOutputIsStreamedPastUnreadBody(t *testing.T) {
-	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage\n'; sleep 1000`)})
+	s := serve(t, &Host{delay: soon, Path: program(t, `printf 'A: b\n\npage\n'; sleep 1000`)})
 	in := bufio.NewReader(s.send(t, 1<<20, strings.Repeat("x", 1<<20)))
 	for line := ""; line != "page\n"; {
 		var err error
@@ -141,12 +141,8 @@ func TestOutputIsStreamedPastUnreadBody(t *testing.T) {
 }
 
 func TestOutputIsStreamed(t *testing.T) {
-	g := newGroup(t)
-	release := filepath.Join(t.TempDir(), "release")
-	if err := mkfifo(release); err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; read x <`+release+`; printf 'first\n'; read x <`+release+`; echo last; exec 3>`+g.path)})
+	first, last := newGate(t), newGate(t)
+	s := serve(t, &Host{delay: soon, Path: program(t, `printf 'A: b\n\n'; read x <`+first.path+`; echo first; read x <`+last.path+`; echo last`)})
 	in := bufio.NewReader(s.send(t, 0, ""))
 	for line := ""; line != "\r\n"; { // the header alone
 		var err error
@@ -154,18 +150,14 @@ func TestOutputIsStreamed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
-		t.Fatal(err)
-	}
+	first.open(t)
 	for line := ""; line != "first\n"; {
 		var err error
 		if line, err = in.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
-		t.Fatal(err)
-	}
+	last.open(t)
 	if rest, err := io.ReadAll(in); string(rest) != "last\n" || err != nil {
 		t.Errorf("the rest is %q, %v", rest, err)
 	}
@@ -186,7 +178,7 @@ func family(g *group) string {
 
 func TestTimeoutKillsGroup(t *testing.T) {
 	g := newGroup(t)
-	s := serve(t, &Host{Path: program(t, family(g)+"wait"), Timeout: time.Second})
+	s := serve(t, &Host{Path: program(t, family(g)+"wait"), Timeout: 2 * time.Second})
 	c := s.send(t, 0, "")
 	g.line(t, "ready")
 	g.awaitEnd(t)
@@ -199,7 +191,7 @@ func TestTimeoutKillsGroup(t *testing.T) {
 
 // On a unix socket only a length that is not met shows that a reply was cut.
 func TestTimeoutCutsReply(t *testing.T) {
-	s := serve(t, &Host{Path: program(t, `printf 'Content-Length: 9\n\npage'; sleep 1000`), Timeout: time.Second})
+	s := serve(t, &Host{delay: soon, Path: program(t, `printf 'Content-Length: 9\n\npage'; sleep 1000`), Timeout: 2 * time.Second})
 	if head, page := s.ask(t, ""); status(head) != "200" || page != "page" {
 		t.Errorf("got %q %q", head, page)
 	}
@@ -256,11 +248,8 @@ func TestTermBeforeKill(t *testing.T) {
 // program does after its reply.
 func TestClientMayGoAfterReply(t *testing.T) {
 	g := newGroup(t)
-	release := filepath.Join(t.TempDir(), "release")
-	if err := mkfifo(release); err != nil {
-		t.Fatal(err)
-	}
-	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; printf 'Content-Length: 4\n\npage\n'; read x <`+release+`; echo done >&3`)})
+	gate := newGate(t)
+	s := serve(t, &Host{delay: soon, Path: program(t, `exec 3>`+g.path+`; printf 'Content-Length: 4\n\npage\n'; read x <`+gate.path+`; echo done >&3`)})
 	c := s.send(t, 0, "")
 	in := bufio.NewReader(c)
 	for b := byte(0); b != 'e'; {
@@ -276,9 +265,7 @@ func TestClientMayGoAfterReply(t *testing.T) {
 		b = page[3]
 	}
 	_ = c.Close()
-	if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
-		t.Fatal(err)
-	}
+	gate.open(t)
 	g.line(t, "done")
 }
 
@@ -304,12 +291,9 @@ func TestStrayIsNotWaitedFor(t *testing.T) {
 		t.Skip(err)
 	}
 	g := newGroup(t)
-	release := filepath.Join(t.TempDir(), "release")
-	if err := mkfifo(release); err != nil {
-		t.Fatal(err)
-	}
+	gate := newGate(t)
 	s := serve(t, &Host{
-		Path:  program(t, `exec 3>`+g.path+`; setsid sh -c 'echo ready >&3; read x <`+release+`' & wait`),
+		Path:  program(t, `exec 3>`+g.path+`; setsid sh -c 'echo ready >&3; read x <`+gate.path+`' & wait`),
 		grace: 10 * time.Millisecond,
 	})
 	c := s.send(t, 0, "")
@@ -318,9 +302,7 @@ func TestStrayIsNotWaitedFor(t *testing.T) {
 	if err := s.host.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(release, nil, 0); err != nil { // it still runs
-		t.Fatal(err)
-	}
+	gate.open(t) // it still runs
 	g.awaitEnd(t)
 }
 
@@ -368,18 +350,13 @@ func TestBrokenReplyEndsProgram(t *testing.T) {
 // nor ends with it.
 func TestBackgroundJobLives(t *testing.T) {
 	g := newGroup(t)
-	release := filepath.Join(t.TempDir(), "release")
-	if err := mkfifo(release); err != nil {
-		t.Fatal(err)
-	}
 	for _, redirect := range []string{">/dev/null 2>&1", ">/dev/null"} { // the other holds standard error
-		s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; (read x <`+release+`; echo done >&3) `+redirect+` & printf 'A: b\n\npage'`)})
+		gate := newGate(t)
+		s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; (read x <`+gate.path+`; echo done >&3) `+redirect+` & printf 'A: b\n\npage'`)})
 		if _, page := s.ask(t, ""); page != "page" {
 			t.Errorf("got %q", page)
 		}
-		if err := os.WriteFile(release, []byte("go\n"), 0); err != nil {
-			t.Fatal(err)
-		}
+		gate.open(t)
 		g.line(t, "done")
 	}
 }

@@ -92,7 +92,7 @@ func replyStatus(line string, header http.Header) (int, error) {
 	}
 	header.Del("Status")
 	if header["Content-Type"] == nil {
-		header["Content-Type"] = nil // what the program does not say is not guessed
+		header["Content-Type"] = nil // keeps the Server from guessing it
 	}
 	switch {
 	case line != "":
@@ -118,16 +118,16 @@ func contentLength(header http.Header) int64 {
 	return int64(n)
 }
 
-// copyBody passes on length bytes at most, and reads to the end of the output:
-// a script's echo writes a line break more than it has announced. The client of
-// a whole reply may go without ending the program.
+// copyBody passes on length bytes at most, and reads to the end of the output: a
+// script's echo writes a line break more than its Content-Length. Once the reply
+// is whole, the program no longer ends with its client.
 func (p *process) copyBody(w http.ResponseWriter, in io.Reader, length int64) error {
 	out := http.NewResponseController(w)
 	buf := make([]byte, copySize)
 	for unsent := true; ; {
 		var end time.Time
 		if unsent {
-			end = time.Now().Add(flushDelay)
+			end = time.Now().Add(p.delay)
 		}
 		_ = p.stdout.SetReadDeadline(end)
 		n, err := in.Read(buf)
