@@ -1,7 +1,8 @@
 package scgi
 
-// allow.go owns who may connect. Rule: SCGI has no authentication, so a peer is
-// judged by what the kernel says of it, before a byte of it is read.
+// allow.go owns the allow lists. Rule: SCGI has no authentication, so a peer that
+// no list matches, by what the kernel says about it, is closed before a byte is
+// read.
 
 import (
 	"errors"
@@ -13,10 +14,10 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// checkAllow reports whether what was asked for can be known of l's peers.
+// checkAllow fails if the lists name users, and the system does not tell who l's
+// peers are.
 func (s *Server) checkAllow(l net.Listener) error {
-	asked := len(s.AllowUIDs)+len(s.AllowGIDs) > 0
-	if asked && l.Addr().Network() == "unix" && !socket.KnowsPeers {
+	if len(s.AllowUIDs)+len(s.AllowGIDs) > 0 && l.Addr().Network() == "unix" && !socket.KnowsPeers {
 		return fmt.Errorf("scgi: AllowUIDs and AllowGIDs on this system: %w", errors.ErrUnsupported)
 	}
 	return nil
@@ -47,8 +48,8 @@ func (s *Server) isAllowedUser(c *conn) bool {
 	return err == nil && (slices.Contains(s.AllowUIDs, uid) || slices.Contains(s.AllowGIDs, gid))
 }
 
-// turnAway closes a connection of someone who may not connect. The log has a
-// line for the first, and for each time their number has doubled.
+// turnAway closes a connection whose peer may not connect. It logs the first, and
+// then each time their number has doubled.
 func (s *Server) turnAway(c *conn) {
 	n := s.count.turnedAway.Add(1)
 	if n&(n-1) == 0 {

@@ -276,6 +276,35 @@ func TestStatsHandler(t *testing.T) {
 	}
 }
 
+// The Accept fields are what Prometheus sends, by version and scrape_protocols.
+func TestStatsHandlerKnowsPrometheus(t *testing.T) {
+	const page, metrics = "text/plain; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
+	tests := []struct{ who, accept, want string }{
+		{"Prometheus 1.8", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", metrics},
+		{"Prometheus 2.0", "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", metrics},
+		{"Prometheus 2.50", "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", metrics},
+		{"Prometheus 3", "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", metrics},
+		{"Prometheus 3, PrometheusText1.0.0", "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5", metrics},
+		{"Prometheus 3, PrometheusText0.0.4", "text/plain;version=0.0.4;q=0.6,*/*;q=0.5", metrics},
+		{"Prometheus 3, PrometheusProto", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.5", metrics},
+		{"Firefox", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", page},
+		{"Chrome", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7", page},
+		{"curl", "*/*", page},
+		{"lynx", "text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01", page},
+		{"nobody", "", page},
+		{"a script", "application/json", "application/json"},
+	}
+	for _, test := range tests {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept", test.accept)
+		new(Server).StatsHandler().ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Type"); got != test.want {
+			t.Errorf("%s gets %q, want %q", test.who, got, test.want)
+		}
+	}
+}
+
 // At four times the load that the workers can carry, those that are served wait
 // no longer than QueueTimeout, and the others are told within it.
 func TestOverloadKeepsLatency(t *testing.T) {
