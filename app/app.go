@@ -1,15 +1,15 @@
 // Package app is the main program around an SCGI handler: flags, addresses, an
-// HTTP front end for trying it in a browser, and an orderly end. With it a
-// whole program is
+// HTTP front end to try it in a browser, and a graceful shutdown. A whole program
+// is
 //
 //	func main() { app.Main(scgi.HandlerFunc(answer)) }
 //
-// It uses nothing of package scgi that another program could not.
+// It uses only what package scgi and package gateway offer to every program.
 package app
 
-// app.go owns the course of a program. Rule: nothing is served or printed
-// before every address is open (systemd's are already), and the program ends
-// only when what it began has ended.
+// app.go owns the course of a program. Rule: it serves and prints nothing before
+// every address is open (systemd's are open already), and ends only when
+// everything that it started has ended.
 
 import (
 	"context"
@@ -31,30 +31,32 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// DefaultHTTPAddr is where the HTTP front end listens if no flag says
-// otherwise.
+// DefaultHTTPAddr is the address of the HTTP front end if no flag sets another.
 const DefaultHTTPAddr = "127.0.0.1:8080"
 
-// What is under way when the program is to end has this long.
+// shutdownTimeout is how long running requests have when the program is to end.
 const shutdownTimeout = 10 * time.Second
 
-// Main serves h, by the program's arguments, until the program is told to end
-// by Ctrl-C or SIGTERM, and then exits with status 0; a second Ctrl-C ends it
-// at once. A nil h answers with the request's variables. It exits with status 1
-// and one line on standard error if an address can't be listened on, and with 2
-// if the arguments are wrong.
+// Main serves h, as the program's arguments say, until Ctrl-C or SIGTERM, and
+// then returns; a second Ctrl-C ends the program at once. A nil h answers with
+// the request's variables. Main exits with status 1 and one line on standard
+// error if it can't listen on an address, and with 2 if the arguments are wrong.
 //
 // The arguments are
 //
 //	-scgi ADDR     where to serve SCGI, in the grammar of scgi.Listen (127.0.0.1:4000)
-//	-http ADDR     where to serve the same over HTTP, for trying; empty is nowhere (127.0.0.1:8080)
-//	-workers N     how many requests are answered at the same time (256)
+//	-http ADDR     where to serve the same over HTTP, to try it; empty for nowhere (127.0.0.1:8080)
+//	-workers N     how many requests to answer at the same time (256)
 //	PORT           short for -scgi 127.0.0.1:PORT
 //
-// Without -http there is no HTTP front end where the socket is inherited (fd:
-// and systemd:), since a web server or a service manager started the program
-// then. A program may define flags of its own before it calls Main.
+// An inherited socket (fd: and systemd:) gets no HTTP front end unless -http is
+// given, because a web server or a service manager started the program. A program may define flags of its own before it calls Main.
+//
+// If the reader of standard output or error goes away, writes there fail with
+// EPIPE and the program goes on. Programs that it starts still get SIGPIPE.
 func Main(h scgi.Handler) {
+	// A child process inherits an ignored signal, but not a caught one.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	var a arguments
 	a.define(flag.CommandLine)
 	flag.Parse()
@@ -85,7 +87,8 @@ func (a *arguments) define(flags *flag.FlagSet) {
 	flags.IntVar(&a.workers, "workers", scgi.DefaultMaxWorkers, "answer `n` requests at the same time; negative for no limit")
 }
 
-// complete takes what is not a flag.
+// complete sets what depends on the arguments after the flags, and on the flags
+// that were given.
 func (a *arguments) complete(flags *flag.FlagSet) error {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -110,13 +113,13 @@ func isInherited(addr string) bool {
 func isSystemd(addr string) bool { return strings.HasPrefix(addr, "systemd:") }
 
 // Run serves srv on scgiAddr and, unless httpAddr is empty, the same over HTTP
-// on httpAddr, until ctx is cancelled. It prints both addresses to stdout, with
-// the real port where 0 was asked for, once both are open.
+// on httpAddr, until ctx is cancelled. Once both addresses are open it prints
+// them to stdout, with the real port in place of 0.
 //
-// When ctx is cancelled the HTTP front end is shut down, then srv; what is not
-// finished after 10 s is cut, with a warning on slog.Default. The error is nil
-// then, and otherwise the one for which an address could not be opened, or not
-// be served any longer.
+// When ctx is cancelled Run shuts down the HTTP front end, then srv, and returns
+// nil. Requests that have not finished after 10 s are cut, with a warning on
+// slog.Default. An error is the reason why an address could not be opened, or
+// could no longer be served.
 func Run(ctx context.Context, srv *scgi.Server, scgiAddr, httpAddr string, stdout io.Writer) error {
 	back, err := backEnd(srv, scgiAddr, httpAddr == "")
 	if err != nil {
@@ -160,20 +163,20 @@ func serve(ctx context.Context, parts []part) (err error) {
 	return err
 }
 
-// stop ends the parts in their order, and what lasts longer than timeout by
-// force.
+// stop shuts the parts down in their order, and closes those that take longer
+// than timeout.
 func stop(parts []part, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	for _, p := range parts {
 		if p.shutdown(ctx) != nil {
-			slog.Warn("requests were cut, they lasted too long after the end was asked for", "server", p.name)
+			slog.Warn("requests were cut: they took too long to finish", "server", p.name)
 			_ = p.close()
 		}
 	}
 }
 
-// part is a server, of either kind.
+// part is an SCGI or an HTTP server.
 type part struct {
 	name     string
 	listener net.Listener // nil: serve opens its own
@@ -182,7 +185,7 @@ type part struct {
 	close    func() error
 }
 
-// backEnd is srv on addr. Only alone can it have several sockets.
+// backEnd is srv on addr, which may name several sockets if srv is alone.
 func backEnd(srv *scgi.Server, addr string, alone bool) (part, error) {
 	p := part{name: addr, shutdown: srv.Shutdown, close: srv.Close}
 	if alone && isSystemd(addr) {
@@ -220,8 +223,8 @@ func frontEnd(addr string, back net.Addr) (part, error) {
 	}, nil
 }
 
-// dialable is the address, in the grammar of scgi.Listen, at which a listener
-// can be reached from here.
+// dialable returns the address, in the grammar of scgi.Listen, at which this host
+// reaches a listener.
 func dialable(a net.Addr) string {
 	switch a := a.(type) {
 	case *net.UnixAddr:

@@ -1,7 +1,7 @@
 package app
 
-// app_test.go runs the program's parts in this process. Rule: no test ends
-// before what it began.
+// app_test.go runs the program's parts in this process. Rule: a test ends after
+// everything that it started.
 
 import (
 	"bufio"
@@ -160,7 +160,7 @@ func TestRunEndsWithItsServer(t *testing.T) {
 	}
 }
 
-// A request that is under way when the end is asked for is finished.
+// A running request is finished when the program is told to end.
 func TestRunFinishesRequests(t *testing.T) {
 	began, release := make(chan bool), make(chan bool)
 	srv := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
