@@ -6,6 +6,7 @@ package scgi
 
 import (
 	"context"
+	"net"
 
 	"example.com/scgi/internal/socket"
 )
@@ -50,14 +51,24 @@ func (s *Server) awaitRoom() {
 	}
 }
 
-func (s *Server) addAcceptor(a *socket.Acceptor) bool {
+func (s *Server) addAcceptor(a *socket.Acceptor, l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isStopping() {
 		return false
 	}
 	s.acceptors[a] = struct{}{}
+	if isShared(l) && s.MaxConns == 0 {
+		s.limits.conns = limit(s.MaxWorkers, DefaultMaxWorkers)
+	}
 	return true
+}
+
+// isShared reports whether other processes accept from l at the same time: one of
+// them may have a worker free.
+func isShared(l net.Listener) bool {
+	own, ok := l.(interface{ IsShared() bool })
+	return ok && own.IsShared()
 }
 
 func (s *Server) removeAcceptor(a *socket.Acceptor) {

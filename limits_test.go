@@ -81,6 +81,35 @@ func TestMaxConns(t *testing.T) {
 	})
 }
 
+// sharedListener says that other processes accept from it, too.
+type sharedListener struct{ net.Listener }
+
+func (sharedListener) IsShared() bool { return true }
+
+// A connection that no worker is free for stays in the socket of which others
+// accept, unless MaxConns says otherwise.
+func TestSharedListenerIsNotHoarded(t *testing.T) {
+	for _, maxConns := range []int{0, 2} {
+		onEachKind(t, func(t *testing.T, l net.Listener) {
+			s := &Server{MaxWorkers: 1, MaxConns: maxConns}
+			start(t, s, sharedListener{l})
+			var conns []net.Conn
+			for range 4 {
+				conns = append(conns, dial(t, l.Addr()))
+			}
+			for _, c := range conns {
+				io.WriteString(c, get("/"))
+				if reply, err := io.ReadAll(c); err != nil || len(reply) == 0 {
+					t.Errorf("%q, %v", reply, err)
+				}
+			}
+			if most := s.Stats().MostOpen; most != int64(max(maxConns, 1)) {
+				t.Errorf("MaxConns %d: %d connections were open at once", maxConns, most)
+			}
+		})
+	}
+}
+
 func TestBodyLimit(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		log := start(t, &Server{MaxBodyBytes: 1000, Handler: echo}, l)

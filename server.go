@@ -32,7 +32,8 @@ type Server struct {
 
 	// MaxConns bounds the connections that are open at the same time, in
 	// whatever state; hijacked ones do not count. Past it, connections wait in
-	// the kernel's backlog. Zero means DefaultMaxConns.
+	// the kernel's backlog. Zero means DefaultMaxConns, or MaxWorkers on sockets
+	// that other processes of the program serve too (package prefork).
 	MaxConns int
 
 	// MaxHeaderBytes bounds a request's header block; a longer one is answered
@@ -267,7 +268,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.checkAllow(l); err != nil {
 		return err
 	}
-	if !s.addAcceptor(a) {
+	if !s.addAcceptor(a, l) {
 		return ErrServerClosed
 	}
 	defer s.removeAcceptor(a)

@@ -54,14 +54,22 @@ func inheritFD(fd int) (*Listener, error) {
 }
 
 func duplicate(fd int) (*os.File, error) {
+	dup, err := duplicateFD(fd)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(dup), "inherited socket"), nil
+}
+
+func duplicateFD(fd int) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	dup, err := syscall.Dup(fd)
 	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
+		return -1, os.NewSyscallError("dup", err)
 	}
 	syscall.CloseOnExec(dup)
-	return os.NewFile(uintptr(dup), "inherited socket"), nil
+	return dup, nil
 }
 
 // isListening reports whether s is a stream socket that listens, or one of

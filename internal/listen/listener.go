@@ -25,9 +25,10 @@ type socket interface {
 type Listener struct {
 	socket
 
-	bound bool        // One or All created the socket
-	path  string      // of the file to remove; "" if there is none
-	file  os.FileInfo // of the file as it was bound
+	bound  bool        // One or All created the socket, here or in the parent
+	shared bool        // other processes accept from it, too
+	path   string      // of the file to remove; "" if there is none
+	file   os.FileInfo // of the file as it was bound
 
 	unlink sync.Once
 
@@ -37,12 +38,19 @@ type Listener struct {
 	closed    bool
 }
 
+// Wrap makes a Listener of a socket that package net has opened.
+func Wrap(l *net.TCPListener) *Listener { return &Listener{socket: l, bound: true} }
+
 // Unwrap returns the *net.TCPListener or *net.UnixListener behind l.
 func (l *Listener) Unwrap() net.Listener { return l.socket }
 
 // IsBound reports whether One or All created the socket, so that no one else
 // relies on its options. It stays true after SetInherited.
 func (l *Listener) IsBound() bool { return l.bound }
+
+// IsShared reports whether siblings of this process accept from the socket, too:
+// then a connection that can't be served at once is better left to them.
+func (l *Listener) IsShared() bool { return l.shared }
 
 // IsInherited reports whether another process holds the socket too: then Close
 // leaves the file, and connections in the backlog are the other process's to

@@ -54,3 +54,12 @@ func listenFD(string) (*Listener, error) {
 func listenSystemd(string) ([]*Listener, error) {
 	return nil, fmt.Errorf("socket activation: %w", errors.ErrUnsupported)
 }
+
+// Release can't pass a socket on here.
+func (l *Listener) Release() (fd int, remove func(), err error) {
+	return -1, nil, fmt.Errorf("passing sockets on: %w", errors.ErrUnsupported)
+}
+
+func Shared(int, bool) (*Listener, error) {
+	return nil, fmt.Errorf("inherited sockets: %w", errors.ErrUnsupported)
+}

@@ -1,0 +1,107 @@
+package prefork
+
+// alone.go owns a process without children: it opens the sockets, and serves
+// them by itself.
+
+import (
+	"context"
+	"net"
+	"os"
+	"time"
+)
+
+type alone struct {
+	*service
+	notifier *notifier
+	stopped  chan struct{} // closed at the end of an end in order; nil: not asked for
+	err      error
+}
+
+func runAlone(ctx context.Context, s *settings) error {
+	o, err := openListeners(s)
+	if err != nil {
+		return err
+	}
+	a := &alone{notifier: newNotifier(s.log)}
+	defer a.notifier.close()
+	names, httpName := o.names()
+	a.service = o.service(s, names[0])
+	if err := s.id.assume(); err != nil {
+		o.close()
+		return err
+	}
+	signals, stop := endSignals()
+	defer stop()
+	defer survive()()
+	a.start()
+	a.notifier.send("READY=1")
+	if s.OnReady != nil {
+		s.OnReady(shown(s, names), httpName)
+	}
+	return a.run(ctx, signals)
+}
+
+func (o *opened) service(s *settings, back string) *service {
+	var listeners []net.Listener
+	for _, l := range o.scgi {
+		listeners = append(listeners, l)
+	}
+	if o.http == nil {
+		return newService(s, listeners, nil, "")
+	}
+	return newService(s, listeners, o.http, back)
+}
+
+// shown is what OnReady is told of the sockets for SCGI.
+func shown(s *settings, names []string) string {
+	if len(names) > 1 {
+		return s.Addr
+	}
+	return names[0]
+}
+
+func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	cancelled := ctx.Done()
+	for {
+		select {
+		case sig := <-signals:
+			a.signal(sig)
+		case <-cancelled:
+			cancelled = nil
+			a.end(nil)
+		case err := <-a.failed:
+			a.end(unlessClosed(err))
+		case <-tick.C:
+			if !isStuck(a.Server, a.Server.Stats()) {
+				a.notifier.feed()
+			}
+		case <-a.stopped:
+			return a.err
+		}
+	}
+}
+
+// signal ends the process in order, and at the second time at once.
+func (a *alone) signal(sig os.Signal) {
+	if a.stopped == nil {
+		a.log.Info("prefork: ending", "signal", sig.String())
+		a.end(nil)
+		return
+	}
+	a.err = errSecond
+	a.cut()
+}
+
+func (a *alone) end(err error) {
+	if a.stopped != nil {
+		return
+	}
+	a.err, a.stopped = err, make(chan struct{})
+	a.notifier.send("STOPPING=1")
+	go func() {
+		a.stop()
+		close(a.stopped)
+	}()
+}

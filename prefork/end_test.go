@@ -1,0 +1,94 @@
+//go:build unix
+
+package prefork
+
+// end_test.go owns the tests of the program's end.
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// endsInOrder checks that a request under way, and one that waits in the socket,
+// are answered after stop.
+func endsInOrder(t *testing.T, r role, stop func(*app)) {
+	a := run(t, r)
+	pid, answered := a.held()
+	waiting := a.queue("/")
+	stop(a)
+	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid})
+	a.release(pid)
+	if err := <-answered; err != nil {
+		t.Errorf("under way: %v", err)
+	}
+	if text := waiting(); !strings.HasPrefix(text, "Status: 200") {
+		t.Errorf("in the socket: %q", text)
+	}
+	if err := a.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEnd(t *testing.T) {
+	for name, stop := range map[string]func(*app){
+		"SIGTERM": func(a *app) { a.signal(syscall.SIGTERM) },
+		"SIGINT":  func(a *app) { a.signal(syscall.SIGINT) },
+		"Ctrl-C":  func(a *app) { signalTo(a.t, -a.cmd.Process.Pid, syscall.SIGINT) },
+		"systemd": func(a *app) { // all processes of the control group
+			for _, pid := range append(a.children(), a.cmd.Process.Pid) {
+				signalTo(a.t, pid, syscall.SIGTERM)
+			}
+		},
+	} {
+		for _, addr := range []string{"", "127.0.0.1:0"} {
+			t.Run(name+addr, func(t *testing.T) {
+				t.Parallel()
+				endsInOrder(t, role{MaxProcesses: 1, MaxWorkers: 1, Addr: addr}, stop)
+			})
+		}
+	}
+}
+
+// A second signal kills.
+func TestSecondSignal(t *testing.T) {
+	a := run(t, role{MaxProcesses: 1})
+	pid, answered := a.held()
+	a.signal(syscall.SIGTERM)
+	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid})
+	a.signal(syscall.SIGTERM)
+	if err := a.wait(); err == nil {
+		t.Error("it ended well")
+	}
+	if err := <-answered; err == nil {
+		t.Error("there was an answer")
+	}
+}
+
+// What takes longer than ShutdownTimeout is cut.
+func TestShutdownTimeout(t *testing.T) {
+	a := run(t, role{MaxProcesses: 1, ShutdownTimeout: 100 * time.Millisecond})
+	pid, answered := a.held()
+	a.signal(syscall.SIGTERM)
+	if err := <-answered; err == nil {
+		t.Error("there was an answer")
+	}
+	if err := a.wait(); err != nil {
+		t.Error(err)
+	}
+	a.awaitLog(1, "requests were cut, they lasted too long after the end was asked for", map[string]any{"pid": pid})
+}
+
+// A child that does not end even then is killed.
+func TestEndOfStoppedChild(t *testing.T) {
+	t.Parallel()
+	a := run(t, role{MaxProcesses: 1, ShutdownTimeout: 100 * time.Millisecond})
+	pid := a.pid("/")
+	signalTo(t, pid, syscall.SIGSTOP)
+	a.signal(syscall.SIGTERM)
+	if err := a.wait(); err != nil {
+		t.Error(err)
+	}
+	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not end in time"})
+}

@@ -1,0 +1,117 @@
+//go:build unix
+
+package prefork
+
+// hang_test.go owns the tests of children that do not die by themselves.
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A child that is stopped is replaced within its deadline.
+func TestStoppedIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := run(t, role{MaxProcesses: 1, HangTimeout: time.Second})
+	pid := a.pid("/")
+	began := time.Now()
+	signalTo(t, pid, syscall.SIGSTOP)
+	awaitState(t, pid, 'T')
+	if next := a.pid("/"); next == pid {
+		t.Error("the stopped child has answered")
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not report", "cause": "signal: killed"})
+	a.end()
+}
+
+// A child whose scheduler is stuck is replaced, and its stacks are in the log.
+func TestSpinningIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := run(t, role{MaxProcesses: 1, HangTimeout: time.Second}, "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
+	pid := a.pid("/")
+	if _, err := a.get("/spin"); err == nil {
+		t.Error("there was an answer")
+	}
+	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not report", "cause": "exit status 2"})
+	a.awaitNoise("SIGQUIT: quit")
+	a.awaitNoise("newTestHandler") // the goroutines that wait; GOTRACEBACK=crash shows running ones, too
+	if next := a.pid("/"); next == pid {
+		t.Error("it was not replaced")
+	}
+	a.end()
+}
+
+// The parent itself may be stopped for longer: no child is hung because of that.
+func TestStoppedParentKillsNobody(t *testing.T) {
+	t.Parallel()
+	a := run(t, role{MaxProcesses: 1, HangTimeout: 500 * time.Millisecond})
+	pid := a.pid("/")
+	a.signal(syscall.SIGSTOP)
+	time.Sleep(2 * time.Second) // the time is the parent's
+	a.signal(syscall.SIGCONT)
+	time.Sleep(time.Second)
+	if next := a.pid("/"); next != pid {
+		t.Errorf("process %d has taken the place of %d", next, pid)
+	}
+	a.end()
+}
+
+// When abandoned handlers reach their bound, another child serves before this
+// one ends, and the log has the handlers' stacks.
+func TestStuckIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := run(t, role{MaxProcesses: 1, MaxWorkers: 2, MaxAbandoned: 1, RequestTimeout: 50 * time.Millisecond})
+	pid := a.pid("/")
+	if _, err := a.get("/stuck"); err == nil {
+		t.Error("there was an answer")
+	}
+	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid, "why": "1 of its handlers do not return"})
+	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "cause": "exit status 2"})
+	a.awaitNoise("newTestHandler")
+	if next := a.pid("/"); next == pid {
+		t.Error("it was not replaced")
+	}
+	a.end()
+}
+
+// awaitNoise waits for a line that is no log line.
+func (a *app) awaitNoise(part string) {
+	a.t.Helper()
+	a.await(part, func() bool {
+		for _, line := range a.noise {
+			if strings.Contains(line, part) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// However the parent dies, a second later no child is left.
+func TestChildrenDieWithParent(t *testing.T) {
+	a := run(t, role{MaxProcesses: 3, MinProcesses: 3})
+	a.awaitLog(3, "child serves", nil)
+	checkOrphans(t, a)
+}
+
+func checkOrphans(t *testing.T, a *app) {
+	t.Helper()
+	pids := a.children()
+	if len(pids) == 0 {
+		t.Fatal("there are no children")
+	}
+	signalTo(t, pids[0], syscall.SIGSTOP)
+	a.signal(syscall.SIGKILL)
+	end := time.Now().Add(time.Second)
+	for _, pid := range pids {
+		awaitGone(t, pid)
+	}
+	if time.Now().After(end) {
+		t.Error("it took more than a second")
+	}
+}

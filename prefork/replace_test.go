@@ -1,0 +1,163 @@
+//go:build unix
+
+package prefork
+
+// replace_test.go owns the tests of children that die. Rule: each dies in truth.
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestChildrenServe(t *testing.T) {
+	a := run(t, role{MaxProcesses: 2, MinProcesses: 2})
+	pid := a.pid("/")
+	if pid == a.cmd.Process.Pid {
+		t.Error("the parent has answered")
+	}
+	if n := len(a.children()); n != 2 {
+		t.Errorf("%d children", n)
+	}
+	a.end()
+	if path := strings.TrimPrefix(a.addr, "unix:"); exists(path) {
+		t.Error("the socket's file is left")
+	}
+}
+
+// Whatever kills a child, another takes its place.
+func TestReplaced(t *testing.T) {
+	for _, test := range []struct{ path, cause string }{
+		{"/exit/0", "exit status 0"},
+		{"/exit/3", "exit status 3"},
+		{"/overflow", "exit status 2"},
+		{"/race", "exit status 2"},
+	} {
+		t.Run(test.path[1:], func(t *testing.T) {
+			t.Parallel()
+			a := run(t, role{MaxProcesses: 1})
+			before := a.pid("/")
+			if _, err := a.get(test.path); err == nil {
+				t.Error("there was an answer")
+			}
+			if after := a.pid("/"); after == before {
+				t.Error("the same child answered")
+			}
+			a.awaitLog(1, "child has died", map[string]any{"cause": test.cause, "pid": before})
+			a.end()
+		})
+	}
+}
+
+func TestKilledIsReplaced(t *testing.T) {
+	a := run(t, role{MaxProcesses: 1})
+	pid := a.pid("/")
+	signalTo(t, pid, syscall.SIGKILL)
+	if next := a.pid("/"); next == pid {
+		t.Error("the dead child has answered")
+	}
+	a.awaitLog(1, "child has died", map[string]any{"cause": "signal: killed", "pid": pid})
+	a.end()
+}
+
+// Only the requests of the dead child are lost.
+func TestSiblingsGoOn(t *testing.T) {
+	a := run(t, role{MaxProcesses: 2, MinProcesses: 2, MaxWorkers: 1})
+	first, firstAnswered := a.held()
+	second, secondAnswered := a.held()
+	if first == second {
+		t.Fatal("one child has both requests")
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := a.get("/")
+		waiting <- err
+	}()
+	signalTo(t, first, syscall.SIGKILL)
+	if err := <-firstAnswered; err == nil {
+		t.Error("the dead child has answered")
+	}
+	if err := <-waiting; err != nil {
+		t.Errorf("what waited in the socket: %v", err)
+	}
+	a.release(second)
+	if err := <-secondAnswered; err != nil {
+		t.Errorf("the sibling: %v", err)
+	}
+	a.end()
+}
+
+// What a dead child has started does not stay behind.
+func TestDeadChildLeavesNothing(t *testing.T) {
+	a := run(t, role{MaxProcesses: 1})
+	grandchild := a.pid("/start")
+	_, _ = a.get("/exit/1")
+	awaitGone(t, grandchild)
+	a.end()
+}
+
+// The first children can't come up: the program ends with their status.
+func TestFirstChildrenFail(t *testing.T) {
+	fail := filepath.Join(tempDir(t), "fail")
+	makeFile(t, fail)
+	a := launch(t, role{MaxProcesses: 4, MinProcesses: 2, Fail: fail}, nil)
+	var exit *exec.ExitError
+	if err := a.wait(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
+		t.Errorf("the parent ended with %v", err)
+	}
+}
+
+// Later, children that can't come up are tried again and again, ever more slowly.
+func TestRetriesWithGrowingPause(t *testing.T) {
+	t.Parallel()
+	fail := filepath.Join(tempDir(t), "fail")
+	a := run(t, role{MaxProcesses: 1, Fail: fail})
+	makeFile(t, fail)
+	signalTo(t, a.pid("/"), syscall.SIGKILL)
+	for i, pause := range []time.Duration{100, 200, 400} {
+		a.awaitLog(1, "a child died at its start; trying again",
+			map[string]any{"level": "ERROR", "in": float64(pause * time.Millisecond), "failures": i + 1, "serving": 0})
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := a.get("/")
+		waiting <- err
+	}()
+	_ = os.Remove(fail)
+	if err := <-waiting; err != nil {
+		t.Errorf("what waited in the socket: %v", err)
+	}
+	a.end()
+}
+
+func TestPause(t *testing.T) {
+	var p pause
+	for i, want := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
+		if got := p.grow(); got != want {
+			t.Errorf("pause %d is %v", i, got)
+		}
+	}
+	for range 100 {
+		p.grow()
+	}
+	if got := p.grow(); got != maxPause {
+		t.Errorf("after many failures it is %v", got)
+	}
+}
+
+// A child that never calls Run is not waited for.
+func TestStartTimeout(t *testing.T) {
+	slow := filepath.Join(tempDir(t), "slow")
+	a := run(t, role{MaxProcesses: 1, StartTimeout: 100 * time.Millisecond, Slow: slow})
+	makeFile(t, slow)
+	signalTo(t, a.pid("/"), syscall.SIGKILL)
+	a.awaitLog(1, "child has died", map[string]any{"why": errNotReady.Error()})
+	_ = os.Remove(slow)
+	a.pid("/")
+	a.end()
+}

@@ -1,0 +1,161 @@
+package prefork
+
+// self.go owns a child's own life: it serves on the sockets it was passed,
+// reports, and does what its parent says. Rule: once it serves, only its parent
+// ends it; whoever else asks it to end makes it ask its parent, so that another
+// child is ready first.
+
+import (
+	"context"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"example.com/scgi"
+)
+
+const (
+	// reportInterval is how often a child reports. Its first reports come
+	// faster, so that the parent soon knows whether a new child is good.
+	reportInterval      = time.Second
+	firstReportInterval = 50 * time.Millisecond
+
+	// leaveTime is how long a child that someone else has asked to end waits
+	// for its parent's word.
+	leaveTime = 5 * time.Second
+)
+
+var childRuns atomic.Bool
+
+// self is this process as a child.
+type self struct {
+	*service
+	link *link
+
+	interval time.Duration
+	tick     *time.Timer
+	leaving  <-chan time.Time // nil: nobody has asked
+	ended    chan struct{}    // nil: not asked to end
+	last     byte             // the command that asked
+}
+
+func runChild(ctx context.Context, s *settings) error {
+	if childRuns.Swap(true) {
+		return errTwice
+	}
+	v, err := inherited.service(s)
+	if err != nil {
+		return err
+	}
+	preferToParent()
+	if err := s.id.assume(); err != nil {
+		return err
+	}
+	l, commands, err := openLink()
+	if err != nil {
+		return err
+	}
+	c := &self{service: v, link: l, interval: firstReportInterval}
+	return c.run(ctx, commands)
+}
+
+// run serves until the parent says what to do, or a listener fails.
+func (c *self) run(ctx context.Context, commands <-chan byte) error {
+	signals, stop := endSignals()
+	defer stop()
+	defer survive()()
+	defer surviveReload()()
+	c.start()
+	c.report()
+	c.tick = time.NewTimer(c.interval)
+	defer c.tick.Stop()
+	cancelled := ctx.Done()
+	for {
+		select {
+		case command := <-commands:
+			c.obey(command)
+		case <-c.tick.C:
+			c.report()
+			c.interval = min(2*c.interval, reportInterval)
+			c.tick.Reset(c.interval)
+		case <-signals:
+			c.askToLeave()
+		case <-cancelled:
+			cancelled = nil
+			c.askToLeave()
+		case <-c.leaving:
+			c.obey(endShared)
+		case err := <-c.failed:
+			if c.ended == nil {
+				c.stop()
+				return unlessClosed(err)
+			}
+		case <-c.ended:
+			c.report()
+			c.quitIfStuck()
+			return nil
+		}
+	}
+}
+
+func (c *self) obey(command byte) {
+	if command == reportNow {
+		c.report()
+		return
+	}
+	if c.ended != nil {
+		return
+	}
+	c.last, c.ended = command, make(chan struct{})
+	c.setLast(command == endLast)
+	go func() {
+		c.stop()
+		close(c.ended)
+	}()
+}
+
+func (c *self) askToLeave() {
+	if c.leaving == nil {
+		c.leaving = time.After(leaveTime)
+		c.report()
+	}
+}
+
+// quitIfStuck ends the process where handlers never return, so that the log has
+// their stacks.
+func (c *self) quitIfStuck() {
+	if c.last == endStuck && c.Server.Stats().Abandoned > 0 {
+		quit()
+		time.Sleep(quitTime)
+	}
+}
+
+func (c *self) report() {
+	st := c.Server.Stats()
+	c.link.send(&report{
+		Full:   isFull(c.Server, st),
+		Stuck:  isStuck(c.Server, st),
+		Leave:  c.leaving != nil,
+		Memory: goMemory(),
+		Stats:  st,
+	})
+}
+
+// isFull reports whether another request would have to wait.
+func isFull(srv *scgi.Server, st scgi.Stats) bool {
+	workers := orDefault(srv.MaxWorkers, scgi.DefaultMaxWorkers)
+	return workers > 0 && (st.Busy >= int64(workers) || st.Open >= int64(workers))
+}
+
+// isStuck reports whether abandoned handlers begin to cost workers.
+func isStuck(srv *scgi.Server, st scgi.Stats) bool {
+	bound := orDefault(srv.MaxAbandoned, orDefault(srv.MaxWorkers, scgi.DefaultMaxWorkers))
+	return bound > 0 && st.Abandoned >= int64(bound)
+}
+
+// goMemory is what the Go runtime has from the system.
+func goMemory() int64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
+}

@@ -1,0 +1,295 @@
+//go:build unix
+
+package prefork
+
+// swap_test.go owns the tests of children that are replaced while they serve.
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestRecycled(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		role role
+		why  string
+	}{
+		{"requests", role{MaxRequests: 3}, "it has served 3 requests"},
+		{"age", role{MaxAge: 200 * time.Millisecond}, "it is old"},
+		{"memory", role{MaxMemory: 1}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.role.MaxProcesses = 1
+			a := run(t, test.role)
+			pid := a.pid("/")
+			a.pid("/")
+			a.pid("/")
+			want := map[string]any{"pid": pid}
+			if test.why != "" {
+				want["why"] = test.why
+			}
+			a.awaitLog(1, "child has ended", want)
+			if next := a.pid("/"); next == pid {
+				t.Error("it was not replaced")
+			}
+			a.end()
+			a.checkOrder(1)
+		})
+	}
+}
+
+// Children that are all worn at once are replaced one after the other.
+func TestRecycledOneByOne(t *testing.T) {
+	a := run(t, role{MaxProcesses: 3, MinProcesses: 3, MaxAge: 100 * time.Millisecond})
+	a.awaitLog(6, "child has ended", nil)
+	a.end()
+	a.checkOrder(3)
+}
+
+// checkOrder reads the log of replacements: a child serves, then another is asked
+// to end, and ends before the next one is asked. Once there are n, n are there all
+// the time.
+func (a *app) checkOrder(n int) {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	serving, asked, full := 0, 0, false
+	for _, r := range a.log {
+		switch r["msg"] {
+		case "prefork: child serves":
+			serving++
+			full = full || serving == n
+		case "prefork: child is asked to end":
+			if r["why"] == "the program ends" {
+				return
+			}
+			asked++
+			serving--
+			if full && serving < n || asked > 1 {
+				a.t.Errorf("%d serve and %d are to end: %v", serving, asked, r)
+			}
+		case "prefork: child has ended":
+			asked--
+		}
+	}
+}
+
+// A bound of zero is none, whatever is added to it, and a bound is not lowered.
+func TestRaise(t *testing.T) {
+	for _, bound := range []int64{-1, 0, 1, 9} {
+		if got := raise(bound); got != bound {
+			t.Errorf("%d became %d", bound, got)
+		}
+	}
+	for range 1000 {
+		if got := raise(int64(1000)); got < 1000 || got >= 1100 {
+			t.Fatalf("1000 became %d", got)
+		}
+	}
+}
+
+// A signal to a child makes it ask its parent, who has another ready before.
+func TestChildToldToEnd(t *testing.T) {
+	a := run(t, role{MaxProcesses: 1})
+	pid, answered := a.held()
+	signalTo(t, pid, syscall.SIGTERM)
+	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid})
+	a.release(pid)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.pid("/")
+	a.end()
+	a.checkOrder(1)
+}
+
+// pkill -HUP reaches children, too.
+func TestChildSurvivesHUP(t *testing.T) {
+	a := run(t, role{MaxProcesses: 1})
+	pid := a.pid("/")
+	signalTo(t, pid, syscall.SIGHUP)
+	if next := a.pid("/"); next != pid {
+		t.Error("it was replaced")
+	}
+	a.end()
+}
+
+// linked makes a link to the test binary, and starts r by it.
+func linked(t *testing.T, r role) (a *app, link string) {
+	t.Helper()
+	link = filepath.Join(tempDir(t), "app")
+	relink(t, link, os.Args[0])
+	a = launch(t, r, func(cmd *exec.Cmd) { cmd.Path, cmd.Args[0] = link, link })
+	a.open()
+	return a, link
+}
+
+// relink points link to path, at once.
+func relink(t *testing.T, link, path string) {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(path, link+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link+".new", link); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// otherVersion is a copy of the test binary.
+func otherVersion(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(tempDir(t), "other")
+	if err := os.WriteFile(path, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// versionOf is the file that process pid runs.
+func versionOf(t *testing.T, pid int) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	return info
+}
+
+// SIGHUP: children of the new program, one after the other, and the parent stays.
+func TestReload(t *testing.T) {
+	a, link := linked(t, role{MaxProcesses: 3, MinProcesses: 3})
+	a.awaitLog(3, "child serves", nil)
+	held, answered := a.held()
+	old := a.children()
+	other := otherVersion(t)
+	relink(t, link, other)
+	a.signal(syscall.SIGHUP)
+	a.awaitLog(1, "reloaded", map[string]any{"serving": 3})
+	a.awaitLog(2, "child has ended", nil)
+	want, err := os.Stat(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range a.children() {
+		if pid == held {
+			continue
+		}
+		if got := versionOf(t, pid); !os.SameFile(got, want) {
+			t.Errorf("process %d runs %v", pid, got.Name())
+		}
+	}
+	a.release(held)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	for _, pid := range old {
+		awaitGone(t, pid)
+	}
+	a.end()
+}
+
+// A new program that does not come up changes nothing: the old children go on,
+// and where one dies the old program takes its place.
+func TestReloadOfBrokenProgram(t *testing.T) {
+	a, link := linked(t, role{MaxProcesses: 1})
+	pid := a.pid("/")
+	old := versionOf(t, pid)
+	broken := filepath.Join(tempDir(t), "broken")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\nexit 9\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{broken, broken + ".missing"} {
+		relink(t, link, program)
+		a.signal(syscall.SIGHUP)
+		a.awaitLog(1, "the new program does not come up; the old one goes on", map[string]any{"serving": 1})
+		if next := a.pid("/"); next != pid {
+			t.Errorf("process %d has taken the place of %d", next, pid)
+		}
+	}
+	signalTo(t, pid, syscall.SIGKILL)
+	pid = a.pid("/")
+	if got := versionOf(t, pid); !os.SameFile(got, old) {
+		t.Errorf("what replaces the old program is %v", got.Name())
+	}
+	relink(t, link, os.Args[0])
+	a.signal(syscall.SIGHUP)
+	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.pid("/")
+	a.end()
+}
+
+// A program that can't come up is mended by a reload.
+func TestReloadMends(t *testing.T) {
+	t.Parallel()
+	fail := filepath.Join(tempDir(t), "fail")
+	a, _ := linked(t, role{MaxProcesses: 1, Fail: fail})
+	makeFile(t, fail)
+	signalTo(t, a.pid("/"), syscall.SIGKILL)
+	a.awaitLog(1, "a child died at its start; trying again", map[string]any{"failures": 5})
+	_ = os.Remove(fail)
+	began := time.Now()
+	a.signal(syscall.SIGHUP)
+	a.pid("/")
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the pause was kept: %v", took)
+	}
+	a.end()
+}
+
+// main may change its folder: children start where this process was started, by
+// the same path.
+func TestChdir(t *testing.T) {
+	link := filepath.Join(tempDir(t), "app")
+	relink(t, link, os.Args[0])
+	if err := os.Mkdir(filepath.Join(filepath.Dir(link), "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a := launch(t, role{MaxProcesses: 1, Chdir: "data", Addr: "unix:s"}, func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Args[0], cmd.Dir = link, "./app", filepath.Dir(link)
+	})
+	a.open()
+	path := filepath.Join(filepath.Dir(link), "data", "s")
+	if a.addr != "unix:"+path {
+		t.Errorf("serving %s, want %s", a.addr, path)
+	}
+	pid := a.pid("/")
+	a.signal(syscall.SIGHUP)
+	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.pid("/")
+	a.end()
+	if exists(path) {
+		t.Error("the socket's file is left")
+	}
+}
+
+// A new version that wants other addresses can't have them.
+func TestReloadWithOtherAddress(t *testing.T) {
+	moved := filepath.Join(tempDir(t), "moved")
+	a, _ := linked(t, role{MaxProcesses: 1, Moved: moved})
+	pid := a.pid("/")
+	makeFile(t, moved)
+	a.signal(syscall.SIGHUP)
+	a.awaitLog(1, "the new program does not come up; the old one goes on", nil)
+	a.awaitNoise(errAddresses.Error())
+	if next := a.pid("/"); next != pid {
+		t.Error("it was replaced")
+	}
+	_ = os.Remove(moved)
+	a.end()
+}

@@ -1,0 +1,53 @@
+//go:build !unix
+
+package prefork
+
+// sys_other.go owns what is left where processes inherit no sockets, as on
+// Windows: one process, which serves by itself. Rule: what can't be done is an
+// error from the start.
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+)
+
+const canPassSockets = false
+
+type starter struct{}
+
+func newStarter() *starter { return nil }
+
+func (*starter) close() {}
+
+func (*starter) start(*executable, *sockets) (*process, error) { return nil, errors.ErrUnsupported }
+
+func closeOnExec(int) {}
+
+func closeFD(int) {}
+
+func nonblocking(int, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func readFD(int, []byte) int { return 0 }
+
+func parentSignals() (<-chan os.Signal, func()) { return endSignals() }
+
+func endSignals() (<-chan os.Signal, func()) {
+	c := make(chan os.Signal, 4)
+	signal.Notify(c, os.Interrupt)
+	return c, func() { signal.Stop(c) }
+}
+
+func survive() func() { return func() {} }
+
+func surviveReload() func() { return func() {} }
+
+func isReload(os.Signal) bool { return false }
+
+func quit() {}
+
+func quitProcess(*os.Process) {}
+
+func killGroup(int) {}
+
+func isKilled(*os.ProcessState) bool { return false }
