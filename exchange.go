@@ -6,7 +6,6 @@ package scgi
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -14,11 +13,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-)
-
-var (
-	errNoReply  = errors.New("the handler did not return")
-	errReplaced = errors.New("the server replied instead")
 )
 
 // exchange is allocated for each request and never recycled, so that what a
@@ -33,7 +27,8 @@ type exchange struct {
 	alone  bool   // nothing follows the header
 	extra  string // input after the body
 
-	state     atomic.Int32  // running, settled or abandoned
+	state     atomic.Int32  // running, settled, abandoned or hijacked
+	whole     atomic.Bool   // the reply was sent
 	queued    time.Duration // until the handler was called
 	began     time.Time     // when it was; only for the access log
 	timeLimit *time.Timer   // nil without RequestTimeout
@@ -86,7 +81,7 @@ func (x *exchange) settle(returned *bool) {
 // conclude ends the exchange, unless the handler was abandoned.
 func (x *exchange) conclude(returned *bool) {
 	x.stopTimers()
-	if x.state.CompareAndSwap(running, settled) {
+	if x.state.CompareAndSwap(running, settled) || x.state.Load() == hijacked {
 		x.end(*returned)
 	} else {
 		x.conn.srv.count.abandoned.Add(-1)
@@ -102,28 +97,23 @@ func (x *exchange) stopTimers() {
 	}
 }
 
-// end ends the reply and the connection. What is counted and logged of the
-// request is there before its connection is gone.
+// end ends the reply, counts and logs the request, and then ends the connection:
+// in order if the reply was sent whole, else by an abort, since without a
+// Content-Length the end of the connection is all that tells a whole reply from
+// a part.
 func (x *exchange) end(returned bool) {
-	err := errNoReply
-	if returned {
-		err = x.reply.finish()
+	whole := returned && x.reply.finish() == nil
+	if !whole && x.reply.takeOver() {
+		whole = x.reply.replyError(http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)) == nil
 	}
-	if err != nil && !x.reply.failed() && x.reply.takeOver() {
-		x.reply.replyError(http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
-		err = errReplaced
-	}
+	x.whole.Store(whole)
 	_ = x.body.Close()
 	x.ctx.end()
 	x.account(returned)
 	switch {
-	case x.reply.isHijacked():
-	case err == nil:
+	case x.state.Load() == hijacked:
+	case whole:
 		x.conn.finish(x.allRead())
-	case err == errReplaced:
-		x.conn.finish(false)
-	case x.reply.failed(): // the peer is gone
-		x.conn.close()
 	default:
 		x.conn.abort()
 	}
@@ -184,11 +174,11 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	x.extra += string(ahead)
+	unread := x.body.takeEarly() + x.extra + string(ahead)
 	x.worker.detach()
-	r := bufio.NewReader(io.MultiReader(strings.NewReader(x.extra), c))
-	if x.extra != "" {
-		_, _ = r.Peek(len(x.extra)) // so that Buffered tells of it
+	r := bufio.NewReader(io.MultiReader(strings.NewReader(unread), c))
+	if unread != "" {
+		_, _ = r.Peek(len(unread)) // so that Buffered counts it
 	}
 	return c, bufio.NewReadWriter(r, bufio.NewWriter(c)), nil
 }

@@ -26,7 +26,12 @@ import (
 //
 // A handler that panics, or calls runtime.Goexit, loses its own request only:
 // the client gets a 500 if nothing was sent yet, else the connection is cut;
-// the panic is logged with its stack, unless it is [http.ErrAbortHandler].
+// the panic is logged with its stack, unless it is [http.ErrAbortHandler]. So is
+// a reply that is shorter than its Content-Length. A write past the
+// Content-Length fails with [http.ErrContentLength], as does each one after it.
+//
+// A handler that sets no status replies with 200, or with 302 if it sets Location
+// (RFC 3875 §6.2.3).
 //
 // Handlers run concurrently, at most Server.MaxWorkers of them.
 type Handler interface {
@@ -49,26 +54,15 @@ func (f HandlerFunc) ServeSCGI(w http.ResponseWriter, r *Request) { f(w, r) }
 // Neither input nor output may be used after the function has returned.
 type ProduceFunc func(env Env, bodySize int64, input io.Reader, output io.Writer)
 
-// ServeSCGI calls f with r's parts. It panics if w is not the Server's own
-// writer, nor unwraps to it (see [http.ResponseController]): there is no way
-// to write raw bytes to another.
+// ServeSCGI calls f with r's parts. It panics unless w is the Server's own
+// writer or unwraps to it (see [http.ResponseController]), since no other takes
+// raw bytes.
 func (f ProduceFunc) ServeSCGI(w http.ResponseWriter, r *Request) {
-	f(r.Env, r.ContentLength, r.Body, rawWriter(w))
-}
-
-// rawWriter finds the response below any wrappers and takes it out of the CGI
-// syntax.
-func rawWriter(w http.ResponseWriter) io.Writer {
-	for inner := w; ; {
-		switch t := inner.(type) {
-		case *response:
-			return t.rawOutput()
-		case interface{ Unwrap() http.ResponseWriter }:
-			inner = t.Unwrap()
-		default:
-			panic(fmt.Sprintf("scgi: ProduceFunc: %T is not a Server's ResponseWriter and does not unwrap to one", w))
-		}
+	own := responseOf(w)
+	if own == nil {
+		panic(fmt.Sprintf("scgi: ProduceFunc: %T is not a Server's ResponseWriter and does not unwrap to one", w))
 	}
+	f(r.Env, r.ContentLength, r.Body, own.rawOutput())
 }
 
 // printEnv is the handler of a Server that has none: it answers with the

@@ -43,6 +43,10 @@ import (
 //     serve.
 //   - What ParseMultipartForm has put on disk is removed when h has returned.
 //
+// The reply is net/http's too: a Location without a status is sent with 200, and
+// not with 302 as from a native Handler (RFC 3875 §6.2.3). Apache follows such a
+// Location by itself unless ProxySCGIInternalRedirect is off.
+//
 // A request that net/http would not have accepted is answered with 400.
 func HTTPHandler(h http.Handler) Handler { return httpHandler{h} }
 
@@ -53,6 +57,9 @@ func (h httpHandler) ServeSCGI(w http.ResponseWriter, r *Request) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	if own := responseOf(w); own != nil {
+		own.plain = true
 	}
 	defer removeForm(req)
 	h.ServeHTTP(w, req)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"testing"
 )
 
@@ -66,6 +67,94 @@ func TestProduceBehindWrappers(t *testing.T) {
 		}
 	}()
 	produce.ServeSCGI(struct{ http.ResponseWriter }{}, &Request{})
+}
+
+// A Location without a status is a redirect for CGI (RFC 3875 §6.2.3), and 200
+// for net/http.
+func TestLocationWithoutStatus(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Location", "/x") })
+	native := HandlerFunc(func(w http.ResponseWriter, r *Request) { h(w, nil) })
+	wrapper := HandlerFunc(func(w http.ResponseWriter, r *Request) { HTTPHandler(h).ServeSCGI(wrapped{w}, r) })
+	for status, handlers := range map[int][]Handler{302: {native}, 200: {HTTPHandler(h), wrapper}} {
+		for _, h := range handlers {
+			raw, _ := serveOnce(t, h.ServeSCGI, get("/"))
+			if r := parseReply(t, raw); r.Status != status || r.Header.Get("Location") != "/x" {
+				t.Errorf("%T: %+v, want %d", h, r, status)
+			}
+		}
+	}
+}
+
+// As with net/http, the handler finds in the reader what it has not read of the
+// body, whether it came with the header or after.
+func TestHijackKeepsBody(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			read, err := strconv.Atoi(r.Env.Get("REQUEST_URI")[1:])
+			some := make([]byte, read)
+			if _, err := io.ReadFull(r.Body, some); err != nil {
+				t.Error(err)
+			}
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			rest := make([]byte, len("0123456789PING")-read)
+			if _, err := io.ReadFull(rw, rest); err != nil {
+				t.Error(err)
+			}
+			fmt.Fprintf(c, "%s %s", some, rest)
+		})}, l)
+		for _, read := range []int{0, 3, 10} {
+			for _, early := range []int{0, 5, 10, 14} {
+				request := post(fmt.Sprintf("/%d", read), "0123456789") + "PING"
+				split := len(request) - 14 + early
+				want := "0123456789PING"[:read] + " " + "0123456789PING"[read:]
+				if got := ask(t, l.Addr(), request[:split], request[split:]); got != want {
+					t.Errorf("%d bytes read of %d early ones: %q, want %q", read, early, got, want)
+				}
+			}
+		}
+	})
+}
+
+// A goroutine that still reads the body does not keep the handler from the
+// connection.
+func TestHijackEndsBodyRead(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			begun, ended := make(chan bool), make(chan bool)
+			go func() {
+				defer close(ended)
+				r.Body.Read(make([]byte, 4))
+				close(begun)
+				if n, err := r.Body.Read(make([]byte, 4)); n != 0 || err != http.ErrBodyReadAfterClose {
+					t.Errorf("%d, %v", n, err)
+				}
+			}()
+			<-begun
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			<-ended
+			fmt.Fprint(c, "rest, please\n")
+			line, _ := rw.ReadString('\n')
+			fmt.Fprint(c, line)
+			c.Close()
+		})}, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, post("/", "bodyrest\n")[:len(post("/", "bodyrest\n"))-5])
+		in := bufio.NewReader(c)
+		in.ReadString('\n')
+		io.WriteString(c, "rest\n")
+		if line, err := in.ReadString('\n'); line != "rest\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+	})
 }
 
 func TestHijack(t *testing.T) {

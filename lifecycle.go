@@ -168,8 +168,13 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	for _, c := range open {
-		c.Abort()
-		if x := c.x.Load(); x != nil {
+		x := c.x.Load()
+		if x != nil && x.whole.Load() {
+			_ = c.Close()
+		} else {
+			c.Abort()
+		}
+		if x != nil {
 			x.ctx.end()
 		}
 	}

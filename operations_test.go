@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,6 +106,58 @@ func TestStuckHandlersAreAbandoned(t *testing.T) {
 		hold <- true
 		synctest.Wait()
 		if st := s.Stats(); st.Abandoned != 0 || st.Refused[504] != 2 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A handler that is in one of the writer's methods as its time ends, but sends
+// nothing, leaves the reply to the server.
+func TestAbandonedInTheWriterIsAnswered(t *testing.T) {
+	l := listen(t, "unix")
+	hold := make(chan bool)
+	defer close(hold)
+	replies := make(chan *response, 1)
+	log := slog.NewTextHandler(writerFunc(func(p []byte) (int, error) { // between the handler's time and the server's reply
+		reply := <-replies
+		reply.mu.Lock()
+		go func() {
+			for range 100 {
+				runtime.Gosched()
+			}
+			reply.mu.Unlock()
+		}()
+		return len(p), nil
+	}), nil)
+	start(t, &Server{Logger: slog.New(log), RequestTimeout: time.Nanosecond, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		replies <- w.(*response)
+		<-hold
+	})}, l)
+	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 504 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A handler that has taken the connection is not abandoned.
+func TestHijackedIsNotAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{RequestTimeout: time.Second, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(time.Hour)
+			w.(*response).x.abandon() // as if its timer had been late to be stopped
+			io.WriteString(c, "mine")
+			c.Close()
+		})}
+		dial := pipeServer(t, s)
+		if raw := <-exchangeOn(dial(), get("/")); raw != "mine" {
+			t.Errorf("%q", raw)
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.Abandoned != 0 || st.Refused[504] != 0 || st.Served != 1 {
 			t.Errorf("%+v", st)
 		}
 	})

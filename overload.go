@@ -28,11 +28,12 @@ func (s *Server) refuseBusy(x *exchange) {
 	s.refuse(x.conn, '0', &refusal{http.StatusServiceUnavailable, errBusy, x.Env})
 }
 
-// The states of an exchange whose handler was called.
+// The states of an exchange. Whoever moves it from running decides how it ends.
 const (
 	running   = iota
-	settled   // the handler has returned, or panicked
+	settled   // the handler has returned or panicked
 	abandoned // the handler was given up
+	hijacked  // the handler has the connection
 )
 
 // limitTime begins the time that the handler has.
@@ -51,8 +52,7 @@ func (x *exchange) abandon() {
 	s := x.conn.srv
 	x.replaceWorker()
 	s.count.refuse(http.StatusGatewayTimeout)
-	if x.reply.takeOver() {
-		x.reply.replyError(http.StatusGatewayTimeout, errTimeout.Error())
+	if x.reply.takeOver() && x.reply.replyError(http.StatusGatewayTimeout, errTimeout.Error()) == nil {
 		x.conn.finish(false)
 	} else {
 		x.conn.abort()

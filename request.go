@@ -403,3 +403,11 @@ func (b *body) Close() error {
 	b.closed.Store(true)
 	return nil
 }
+
+// takeEarly returns the bytes that came with the header and were not read.
+func (b *body) takeEarly() (early string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	early, b.early = b.early, ""
+	return early
+}

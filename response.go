@@ -1,55 +1,84 @@
 package scgi
 
 // response.go owns the reply: net/http's ResponseWriter over CGI's response
-// syntax (RFC 3875 §6). Rule: what leaves is well-formed whatever the handler
-// wrote, and a reply that fits the buffer leaves in one write with its
+// syntax (RFC 3875 §6). Rule: the reply is well-formed whatever the handler
+// writes, and one that fits the buffer leaves in one write with its
 // Content-Length.
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"example.com/scgi/internal/socket"
 )
 
-// headGap is room for what is known of a reply only when it is sent: its
-// Content-Type, its Content-Length and the empty line.
+// headGap is room for the end of the head, which is known when the reply is
+// sent: Content-Type, Content-Length and the empty line.
 const headGap = 128
+
+// Values of response.length without a number of bytes.
+const (
+	lengthUnknown = -1
+	lengthOmitted = -2 // the handler asked for no Content-Length
+)
 
 var errShortReply = errors.New("the handler wrote less than the Content-Length it declared")
 
-// response is an http.ResponseWriter, http.Flusher, http.Hijacker,
-// io.ReaderFrom and io.StringWriter, with the deadlines of
-// http.ResponseController. Its methods are safe for concurrent use; the header
-// map is not.
+// response is an http.ResponseWriter with every method of net/http's own:
+// Flusher, Hijacker, CloseNotifier, io.ReaderFrom, io.StringWriter and the
+// deadlines of http.ResponseController. Its methods are safe for concurrent
+// use; the header map is not.
 type response struct {
 	x      *exchange
 	isHead bool
+	sent   atomic.Bool // a first byte may have left; see begin
 
 	mu     sync.Mutex
 	header http.Header
-	store  *[scratchSize]byte // what buf begins as
+	store  *[scratchSize]byte // the array that buf starts in
 	buf    []byte             // the head, headGap, the body so far; once the head is sent, the body
 	head   int                // length of the head in buf
-	length int64              // declared or known Content-Length, or -1
+	length int64              // declared or known Content-Length, or lengthUnknown or lengthOmitted
 	wrote  int64              // body bytes
 	status int                // zero: not decided
 	err    error              // of the first failed send
+	gone   chan bool          // CloseNotify's, nil until asked
 
+	plain    bool // behind HTTPHandler: a Location alone is no redirect
 	raw      bool // a ProduceFunc's: no head
-	sniff    bool // the Content-Type is to be found out
+	sniff    bool // the Content-Type is to be detected
+	over     bool // a write was refused with ErrContentLength
 	headSent bool
-	sent     bool // any byte at all
 	finished bool
 	hijacked bool
+}
+
+// responseOf returns the Server's own writer below w's wrappers, or nil.
+func responseOf(w http.ResponseWriter) *response {
+	for {
+		switch t := w.(type) {
+		case *response:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
+	}
 }
 
 func (w *response) Header() http.Header {
@@ -61,30 +90,44 @@ func (w *response) Header() http.Header {
 	return w.header
 }
 
-// WriteHeader decides the status, and with it the header. As CGI has no
-// informational responses, only 101 of 1xx is taken: for a handler that hijacks
-// the connection.
+// WriteHeader fixes the status, and with it the header. CGI has no
+// informational responses, so of 1xx only 101 counts, for a handler that hijacks
+// the connection. As in net/http, a late call is logged whatever its status, and
+// a status that is no three digits panics.
 func (w *response) WriteHeader(status int) {
-	if status < 100 || status > 999 {
-		panic("scgi: invalid WriteHeader code " + strconv.Itoa(status))
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case w.hijacked || w.finished || w.raw || w.status != 0:
-		w.x.conn.srv.logger().Warn("scgi: superfluous WriteHeader call", "status", status, "uri", w.x.Env.Get("REQUEST_URI"))
+		w.x.conn.srv.logger().Warn("scgi: superfluous WriteHeader call",
+			"status", status, "caller", callerOutsideHTTP(), "uri", w.x.Env.Get("REQUEST_URI"))
+	case status < 100 || status > 999:
+		panic("scgi: invalid WriteHeader code " + strconv.Itoa(status))
 	case status >= 200 || status == http.StatusSwitchingProtocols:
 		w.decide(status)
 	}
 }
 
+// callerOutsideHTTP names the code that called its caller, beyond net/http's
+// own functions such as http.Error.
+func callerOutsideHTTP() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !more || !strings.HasPrefix(f.Function, "net/http.") {
+			return fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line)
+		}
+	}
+}
+
 // decide fixes the status and writes the head into the buffer.
 func (w *response) decide(status int) {
-	w.status, w.length = status, -1
+	w.status, w.length = status, lengthUnknown
 	w.open()
 	var typed bool
 	w.buf, typed = w.appendHead(w.buf)
-	w.sniff = !typed && !w.isHead && bodyAllowed(status)
+	w.sniff = !typed && bodyAllowed(status)
 	w.head = len(w.buf)
 	w.buf = slices.Grow(w.buf, headGap)[:w.head+headGap]
 }
@@ -97,19 +140,19 @@ func (w *response) open() {
 	}
 }
 
-// decideByDefault is for a handler that did not: a redirect if there is a
-// Location (RFC 3875 §6.2.3), else 200.
+// decideByDefault fixes the status if the handler did not: 200, or 302 if there
+// is a Location (RFC 3875 §6.2.3), which net/http's handlers do not expect.
 func (w *response) decideByDefault() {
 	switch {
 	case w.status != 0 || w.raw:
-	case w.header.Get("Location") != "":
+	case !w.plain && w.header.Get("Location") != "":
 		w.decide(http.StatusFound)
 	default:
 		w.decide(http.StatusOK)
 	}
 }
 
-// WriteString is Write without a copy of p: what writes may not change it
+// WriteString is Write without a copy of p, which no writer may change
 // (io.Writer).
 func (w *response) WriteString(p string) (int, error) {
 	return w.Write(unsafe.Slice(unsafe.StringData(p), len(p)))
@@ -122,6 +165,7 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if w.isHead {
+		w.keepToSniff(p)
 		return len(p), nil
 	}
 	if len(p) <= cap(w.buf)-len(w.buf) {
@@ -134,7 +178,18 @@ func (w *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// admit counts n more bytes of body, if they may be.
+// keepToSniff buffers the beginning of the body that a reply to HEAD does not
+// send.
+func (w *response) keepToSniff(p []byte) {
+	if w.sniff && !w.headSent {
+		have := len(w.buf) - w.head - headGap
+		w.buf = append(w.buf, p[:min(len(p), sniffLen-have)]...)
+	}
+}
+
+// admit counts n more bytes of body, or returns why they can't be written. As in
+// net/http, ErrContentLength is final: a body with a hole in it must not pass for
+// whole.
 func (w *response) admit(n int64) error {
 	switch {
 	case w.hijacked:
@@ -154,7 +209,8 @@ func (w *response) admit(n int64) error {
 	case n == 0:
 	case !bodyAllowed(w.status):
 		return http.ErrBodyNotAllowed
-	case w.length >= 0 && w.wrote+n > w.length:
+	case w.over || w.length >= 0 && n > w.length-w.wrote:
+		w.over = true
 		return http.ErrContentLength
 	}
 	w.wrote += n
@@ -172,11 +228,25 @@ func (w *response) send(more []byte) error {
 	if len(out)+len(more) == 0 || w.err != nil {
 		return w.err
 	}
-	w.sent = true
-	if _, w.err = w.x.conn.Write(out, more); w.err != nil {
+	if w.err = w.begin(); w.err == nil {
+		_, w.err = w.x.conn.Write(out, more)
+	}
+	if w.err != nil {
 		w.x.ctx.end() // the peer is gone
 	}
 	return w.err
+}
+
+// begin is called before each byte that is sent. It fails if the server has
+// abandoned the handler. The order matters: begin sets sent and then reads state,
+// abandon sets state and then reads sent, so that one of them sees the other and
+// takeOver never waits for a peer.
+func (w *response) begin() error {
+	w.sent.Store(true)
+	if w.x.state.Load() == abandoned {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // ReadFrom sends a file without copying it through the program; what fits the
@@ -217,6 +287,9 @@ func (w *response) readFile(src io.Reader) (n int64, err error) {
 	if err := w.send(nil); err != nil {
 		return 0, err
 	}
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
 	n, ok, err = w.x.conn.SendFile(f, most)
 	w.wrote += n
 	if limited != nil {
@@ -243,8 +316,8 @@ func (w *response) FlushError() error {
 	return w.send(nil)
 }
 
-// finish sends the rest of a handler's reply. errShortReply means that it is
-// not whole.
+// finish sends the rest of a handler's reply. It returns errShortReply, and
+// sends nothing, if the body is shorter than its Content-Length.
 func (w *response) finish() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -256,7 +329,7 @@ func (w *response) finish() error {
 		w.x.conn.srv.logger().Error("scgi: "+errShortReply.Error(), "declared", w.length, "wrote", w.wrote, "uri", w.x.Env.Get("REQUEST_URI"))
 		return errShortReply
 	}
-	if !w.raw && !w.sent && w.length < 0 && bodyAllowed(w.status) && (!w.isHead || w.wrote > 0) {
+	if !w.raw && !w.headSent && w.length == lengthUnknown && bodyAllowed(w.status) && (!w.isHead || w.wrote > 0) {
 		w.length = w.wrote
 	}
 	err := w.send(nil)
@@ -264,27 +337,33 @@ func (w *response) finish() error {
 	return err
 }
 
-// takeOver ends the handler's part in the reply. It reports true if nothing was
-// sent, so that the server can still reply. It does not wait for a handler that
-// hangs in a write.
+// takeOver reports whether nothing was sent. Then the handler's writes fail from
+// now on, and the server can reply. It does not wait for a handler that hangs in
+// a write.
 func (w *response) takeOver() bool {
-	if !w.mu.TryLock() {
+	if w.sent.Load() {
 		return false
 	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.sent.Load() || w.hijacked {
+		return false
+	}
 	w.close()
-	return !w.sent && !w.hijacked
+	return true
 }
 
 // replyError sends the server's own reply after takeOver.
-func (w *response) replyError(status int, text string) {
+func (w *response) replyError(status int, text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status, w.wrote, w.sent, w.raw = status, int64(len(text)+1), true, false
+	w.sent.Store(true)
+	w.status, w.wrote, w.length, w.raw = status, int64(len(text)+1), lengthUnknown, false
 	_, w.err = w.x.conn.Write([]byte(errorReply(status, text)), nil)
+	return w.err
 }
 
-// summary is what the access log tells of the reply: cut means that it was not
+// summary returns the reply's row of the access log; cut reports that it was not
 // sent whole.
 func (w *response) summary() (status int, wrote int64, cut bool) {
 	w.mu.Lock()
@@ -304,32 +383,20 @@ func (w *response) close() {
 	}
 }
 
-// failed reports that the peer did not take the reply.
-func (w *response) failed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err != nil
-}
-
-func (w *response) isHijacked() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.hijacked
-}
-
-// rawOutput takes the reply out of CGI's syntax: what is written is sent.
+// rawOutput takes the reply out of CGI's syntax: each byte written is sent as it
+// is.
 func (w *response) rawOutput() io.Writer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.status != 0 {
 		panic("scgi: ProduceFunc after WriteHeader")
 	}
-	w.raw, w.isHead, w.length = true, false, -1
+	w.raw, w.isHead, w.length = true, false, lengthUnknown
 	return w
 }
 
-// Hijack hands the connection over to the handler, with what it has not read
-// of its input. It holds no worker from then on.
+// Hijack hands the connection over to the handler, with the input it has not
+// read, the rest of the body included. The handler holds no worker from then on.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -343,9 +410,30 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
+	if !w.x.state.CompareAndSwap(running, hijacked) {
+		return nil, nil, net.ErrClosed
+	}
 	w.hijacked = true
 	w.close()
 	return w.x.hijack()
+}
+
+// CloseNotify implements http.CloseNotifier, which is deprecated but which
+// frameworks still assert. Its channel receives true when the request's context
+// is cancelled before the handler has returned.
+func (w *response) CloseNotify() <-chan bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone == nil {
+		gone := make(chan bool, 1)
+		w.gone = gone
+		context.AfterFunc(&w.x.ctx, func() {
+			if w.x.state.Load() == running {
+				gone <- true
+			}
+		})
+	}
+	return w.gone
 }
 
 func (w *response) SetReadDeadline(t time.Time) error {

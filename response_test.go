@@ -2,16 +2,21 @@ package scgi
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"example.com/scgi/internal/socket"
 )
@@ -78,6 +83,22 @@ func TestReplySyntax(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			io.WriteString(w, "hi")
 		}, "Status: 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi"},
+		{"a blank Content-Encoding is sniffed", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Encoding", "")
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\nContent-Encoding: \r\n" + text + "Content-Length: 2\r\n\r\nhi"},
+		{"own transfer coding is not sniffed", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Transfer-Encoding", "identity")
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\nContent-Length: 2\r\n\r\nhi"},
+		{"no length wanted", false, func(w http.ResponseWriter, r *Request) {
+			w.Header()["Content-Length"] = nil
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\n" + text + "\r\nhi"},
+		{"no length wanted, blank", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "")
+			io.WriteString(w, "hi")
+		}, "Status: 200 OK\r\n" + text + "\r\nhi"},
 		{"a code without a name", false, func(w http.ResponseWriter, r *Request) { w.WriteHeader(599) },
 			"Status: 599 status code 599\r\nContent-Length: 0\r\n\r\n"},
 		{"informational ones are not sent", false, func(w http.ResponseWriter, r *Request) {
@@ -106,14 +127,24 @@ func TestReplySyntax(t *testing.T) {
 				panic(err)
 			}
 		}, "Status: 304 Not Modified\r\nContent-Length: 2\r\n\r\n"},
-		{"HEAD has no body, its length is told", true, func(w http.ResponseWriter, r *Request) {
+		{"HEAD has no body, but its type and length", true, func(w http.ResponseWriter, r *Request) {
 			n, err := io.WriteString(w, "hi")
 			if n != 2 || err != nil {
 				panic(err)
 			}
-		}, "Status: 200 OK\r\nContent-Length: 2\r\n\r\n"},
+		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\n"},
 		{"HEAD of one byte", true, func(w http.ResponseWriter, r *Request) { io.WriteString(w, "1") },
-			"Status: 200 OK\r\nContent-Length: 1\r\n\r\n"},
+			"Status: 200 OK\r\n" + text + "Content-Length: 1\r\n\r\n"},
+		{"HEAD is sniffed over several writes", true, func(w http.ResponseWriter, r *Request) {
+			io.WriteString(w, "<!DOCTYPE")
+			io.WriteString(w, " HTML>")
+			io.WriteString(w, big)
+		}, fmt.Sprintf("Status: 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n\r\n", 15+len(big))},
+		{"HEAD, flushed between", true, func(w http.ResponseWriter, r *Request) {
+			io.WriteString(w, "GIF89a")
+			w.(http.Flusher).Flush()
+			io.WriteString(w, big)
+		}, "Status: 200 OK\r\nContent-Type: image/gif\r\n\r\n"},
 		{"HEAD, nothing written", true, func(w http.ResponseWriter, r *Request) { w.Header().Set("Content-Length", "7") },
 			"Status: 200 OK\r\nContent-Length: 7\r\n\r\n"},
 		{"HEAD, no length known", true, func(w http.ResponseWriter, r *Request) {}, "Status: 200 OK\r\n\r\n"},
@@ -161,7 +192,16 @@ func TestReplySyntax(t *testing.T) {
 			if n, err := w.Write([]byte("abc")); n != 0 || err != http.ErrContentLength {
 				panic(err)
 			}
+			if n, err := w.Write([]byte("ab")); n != 0 || err != http.ErrContentLength {
+				panic(err)
+			}
+		}, "Status: 500 Internal Server Error\r\n" + text + "Content-Length: 22\r\n\r\nInternal Server Error\n"},
+		{"over its Content-Length, once that is met", false, func(w http.ResponseWriter, r *Request) {
+			w.Header().Set("Content-Length", "2")
 			w.Write([]byte("ab"))
+			if n, err := w.Write([]byte("c")); n != 0 || err != http.ErrContentLength {
+				panic(err)
+			}
 		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nab"},
 		{"short of its Content-Length, nothing sent yet", false, func(w http.ResponseWriter, r *Request) {
 			w.Header().Set("Content-Length", "3")
@@ -202,6 +242,75 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 	if r := parseReply(t, raw); r.Status != 200 {
 		t.Errorf("%+v", r)
 	}
+}
+
+func TestLateWriteHeaderSaysWhereFrom(t *testing.T) {
+	raw, log := serveOnce(t, func(w http.ResponseWriter, r *Request) {
+		w.WriteHeader(201)
+		w.WriteHeader(0) // no panic: it is late, as any other
+		http.Error(w, "", 500)
+	}, get("/"))
+	if r := parseReply(t, raw); r.Status != 201 {
+		t.Errorf("%+v", r)
+	}
+	const want = "TestLateWriteHeaderSaysWhereFrom.func1 (response_test.go:"
+	if strings.Count(log, want) != 2 {
+		t.Errorf("want %q twice in the log %s", want, log)
+	}
+}
+
+// net/http's own writer is the measure: each of its methods is there, of the same
+// type.
+func TestResponseHasEveryMethodOfNetHTTP(t *testing.T) {
+	ours := reflect.TypeFor[*response]()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		theirs := reflect.TypeOf(w)
+		for i := range theirs.NumMethod() {
+			want := theirs.Method(i)
+			got, ok := ours.MethodByName(want.Name)
+			if !ok || fmt.Sprint(got.Type)[len("func("+ours.String()):] != fmt.Sprint(want.Type)[len("func("+theirs.String()):] {
+				t.Errorf("%s: have %v, want %v", want.Name, got.Type, want.Type)
+			}
+		}
+	}))
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// A peer that goes away is what the channel is for; a handler that returns, or
+// hands over the connection, is not.
+func TestCloseNotify(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		notified := make(chan (<-chan bool), 1)
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			gone := w.(http.CloseNotifier).CloseNotify()
+			if again := w.(http.CloseNotifier).CloseNotify(); again != gone {
+				t.Error("a second call returns another channel")
+			}
+			notified <- gone
+			if r.Env.Get("REQUEST_URI") == "/wait" {
+				if !<-gone {
+					t.Error("the channel is closed")
+				}
+				notified <- nil
+			}
+		})}, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/wait"))
+		<-notified
+		c.Close()
+		<-notified
+		ask(t, l.Addr(), get("/"))
+		select {
+		case <-<-notified:
+			t.Error("the handler's end was notified")
+		default:
+		}
+	})
 }
 
 // What is dropped of a header is told, but for what net/http's handlers may set
@@ -344,6 +453,82 @@ func TestAbortedReplyIsCut(t *testing.T) {
 			if _, err := io.ReadAll(c); err == nil {
 				t.Errorf("%s, %s: the reply seems whole", kind, name)
 			}
+		}
+	}
+}
+
+// On TCP a reply without a Content-Length that breaks off must end by a reset: a
+// close in order is how a whole one ends.
+func TestReplyThatBreaksOffIsReset(t *testing.T) {
+	much := make([]byte, 1<<20)
+	writeToTheEnd := func(w http.ResponseWriter) {
+		for {
+			if _, err := w.Write(much); err != nil {
+				return
+			}
+		}
+	}
+	for name, h := range map[string]func(s *Server) HandlerFunc{
+		"WriteTimeout": func(s *Server) HandlerFunc {
+			s.WriteTimeout = 10 * time.Millisecond
+			return func(w http.ResponseWriter, r *Request) { writeToTheEnd(w) }
+		},
+		"own deadline": func(*Server) HandlerFunc {
+			return func(w http.ResponseWriter, r *Request) {
+				rc := http.NewResponseController(w)
+				if err := errors.Join(rc.Flush(), rc.SetWriteDeadline(time.Unix(1, 0))); err != nil {
+					t.Error(err)
+				}
+				writeToTheEnd(w)
+			}
+		},
+		"Close": func(s *Server) HandlerFunc {
+			return func(w http.ResponseWriter, r *Request) {
+				io.WriteString(w, "half")
+				w.(http.Flusher).Flush()
+				s.Close()
+			}
+		},
+	} {
+		for _, kind := range []string{"tcp", "tcp portable"} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				l := listen(t, kind)
+				ended := make(chan bool)
+				s := &Server{}
+				inner := h(s)
+				s.Handler = HandlerFunc(func(w http.ResponseWriter, r *Request) {
+					defer close(ended)
+					inner(w, r)
+				})
+				start(t, s, l)
+				c := dial(t, l.Addr())
+				io.WriteString(c, get("/"))
+				<-ended // and only then is the reply read
+				if raw, err := io.ReadAll(c); err == nil {
+					t.Errorf("the reply of %d bytes seems whole", len(raw))
+				}
+			})
+		}
+	}
+}
+
+// Close takes back no reply that was sent: not even one whose peer still sends.
+func TestCloseLeavesWholeRepliesAlone(t *testing.T) {
+	for _, kind := range []string{"tcp", "tcp portable"} {
+		l := listen(t, kind)
+		replied := make(chan bool)
+		s := &Server{
+			Handler:   HandlerFunc(func(w http.ResponseWriter, r *Request) { io.WriteString(w, "whole") }),
+			AccessLog: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) { close(replied); return len(p), nil }), nil)),
+		}
+		start(t, s, l)
+		c := dial(t, l.Addr())
+		request := post("/", "body")
+		io.WriteString(c, request[:len(request)-1])
+		<-replied
+		s.Close()
+		if raw, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(raw), "whole") {
+			t.Errorf("%s: %q, %v", kind, raw, err)
 		}
 	}
 }

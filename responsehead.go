@@ -1,8 +1,8 @@
 package scgi
 
 // responsehead.go owns the header block of a reply (RFC 3875 §6.3). Rule: a
-// Status always, nothing between web server and client, and no byte that could
-// end a line or begin another.
+// Status always, no field that is between the web server and its client, and no
+// byte that could end a line or begin another.
 
 import (
 	"net/http"
@@ -14,7 +14,8 @@ import (
 )
 
 // appendHead appends the status line and header fields, and takes the
-// Content-Length. It reports whether the body's type is settled.
+// Content-Length. It reports whether the body is not to be sniffed, by net/http's
+// rules.
 func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 	b = append(b, "Status: "...)
 	b = strconv.AppendInt(b, int64(w.status), 10)
@@ -38,9 +39,14 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 			}
 		case "Status":
 			continue // CGI's own
-		case "Content-Type", "Content-Encoding":
+		case "Transfer-Encoding":
+			typed = typed || firstValue(w.header[name]) != ""
+			continue
+		case "Content-Encoding":
+			typed = typed || firstValue(w.header[name]) != ""
+		case "Content-Type":
 			typed = true
-			if canonical == "Content-Type" && w.status == http.StatusNotModified {
+			if w.status == http.StatusNotModified {
 				continue // as net/http, and RFC 9110 §15.4.5
 			}
 		default:
@@ -62,17 +68,30 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 	return b, typed
 }
 
-// declared is the handler's own Content-Length, or -1.
+// declared is the Content-Length of the handler's field. As in net/http, a field
+// without a value asks for a reply without one.
 func (w *response) declared(values []string) int64 {
-	if !bodyAllowed(w.status) && w.status != http.StatusNotModified || len(values) == 0 {
-		return -1
+	if !bodyAllowed(w.status) && w.status != http.StatusNotModified {
+		return lengthUnknown
 	}
-	n, ok := wire.ParseDecimal(values[0])
+	value := firstValue(values)
+	if value == "" {
+		return lengthOmitted
+	}
+	n, ok := wire.ParseDecimal(value)
 	if !ok {
-		w.x.conn.srv.logger().Warn("scgi: invalid Content-Length dropped", "value", values[0])
-		return -1
+		w.x.conn.srv.logger().Warn("scgi: invalid Content-Length dropped", "value", value)
+		return lengthUnknown
 	}
 	return n
+}
+
+// firstValue is what http.Header.Get returns of values.
+func firstValue(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 func sortedKeys(keys []string, h http.Header) []string {
@@ -83,8 +102,8 @@ func sortedKeys(keys []string, h http.Header) []string {
 	return keys
 }
 
-// appendFieldValue appends value with what could end or cut a header line, or
-// makes Apache refuse it, as spaces.
+// appendFieldValue appends value, with a space for each byte that could end or
+// cut a header line, or that Apache answers with 500.
 func appendFieldValue(b []byte, value string) []byte {
 	start := len(b)
 	b = append(b, strings.Trim(value, " \t\r\n")...)
@@ -102,7 +121,8 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// complete closes the gap between head and body, with what goes into it.
+// complete closes the gap between head and body with the head's last lines. A
+// reply to HEAD ends there.
 func (w *response) complete(more []byte) []byte {
 	var gap [headGap]byte
 	last := gap[:0]
@@ -117,6 +137,9 @@ func (w *response) complete(more []byte) []byte {
 	start := headGap - len(last)
 	copy(w.buf[start:], w.buf[:w.head])
 	copy(w.buf[start+w.head:], last)
+	if w.isHead {
+		return w.buf[start : w.head+headGap]
+	}
 	return w.buf[start:]
 }
 

@@ -47,6 +47,7 @@ var (
 type (
 	vector     = scgitest.Vector
 	syncBuffer = scgitest.Buffer
+	writerFunc = scgitest.WriterFunc
 )
 
 // start serves on l until the test ends, which it waits for, and logs into the

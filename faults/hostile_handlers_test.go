@@ -111,11 +111,6 @@ var places = []struct {
 	}},
 }
 
-// writerFunc is a function as an io.Writer.
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
 // endHere serves /place/way, each the number of a row.
 func endHere(w http.ResponseWriter, r *scgi.Request) {
 	var place, way int

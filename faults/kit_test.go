@@ -39,6 +39,7 @@ var (
 
 type (
 	readerFunc = scgitest.ReaderFunc
+	writerFunc = scgitest.WriterFunc
 	syncBuffer = scgitest.Buffer
 )
 

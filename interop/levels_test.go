@@ -38,19 +38,22 @@ func TestNative(t *testing.T) {
 	})
 }
 
-// CGI's redirect without a status is one for the client: no web server may
-// resolve it by itself.
+// A Location without a status reaches the client, as CGI's redirect from a native
+// handler and with 200 from one of net/http. No web server follows it by itself.
 func TestLocationWithoutStatus(t *testing.T) {
 	for _, location := range []string{"/elsewhere?a=b", "https://example.com/"} {
-		h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
-			w.Header().Set("Location", location)
-		})
-		site{handler: h}.each(t, func(t *testing.T, fr front) {
-			a := get("/").do(t, fr.addr).ok(t, http.StatusFound)
-			if got := a.header.Get("Location"); got != location {
-				t.Errorf("Location %q, want %q", got, location)
-			}
-		})
+		answer := func(w http.ResponseWriter) { w.Header().Set("Location", location) }
+		for status, h := range map[int]scgi.Handler{
+			http.StatusFound: scgi.HandlerFunc(func(w http.ResponseWriter, _ *scgi.Request) { answer(w) }),
+			http.StatusOK:    scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) })),
+		} {
+			site{handler: h}.each(t, func(t *testing.T, fr front) {
+				a := get("/").do(t, fr.addr).ok(t, status)
+				if got := a.header.Get("Location"); got != location {
+					t.Errorf("Location %q, want %q", got, location)
+				}
+			})
+		}
 	}
 }
 

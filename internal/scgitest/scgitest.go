@@ -329,6 +329,12 @@ func Exchange(c net.Conn, request string) chan string {
 	return reply
 }
 
+// WriterFunc is a function as an io.Writer.
+type WriterFunc func([]byte) (int, error)
+
+// Write calls f.
+func (f WriterFunc) Write(p []byte) (int, error) { return f(p) }
+
 // ReaderFunc is a function as an io.Reader.
 type ReaderFunc func([]byte) (int, error)
 

@@ -160,7 +160,10 @@ func (c *Conn) setOwn(own *atomic.Bool, set func(time.Time) error, t time.Time) 
 func (c *Conn) renewRead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ownRead.Load() {
+	switch {
+	case c.ending:
+		return net.ErrClosed
+	case c.ownRead.Load():
 		return nil
 	}
 	return c.s.setReadDeadline(after(c.timeouts.Read))
@@ -360,11 +363,14 @@ func (c *Conn) Abort() {
 func (c *Conn) Close() error { return c.s.close() }
 
 // Detach gives the connection up: the net.Conn is the caller's to close, and
-// input is what ReadAhead had taken of it. Afterwards c is closed.
+// input is what ReadAhead had taken of it. It ends a Read that is under way.
+// Afterwards c is closed.
 func (c *Conn) Detach() (conn net.Conn, input []byte, err error) {
 	c.end()
+	_ = c.s.setReadDeadline(longAgo)
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	if c.isDropped() {
-		_ = c.s.setReadDeadline(longAgo)
 		<-c.dropped
 	}
 	conn, err = c.s.detach()
