@@ -30,7 +30,9 @@ import (
 //     the query is another one, QUERY_STRING takes its place. What the client
 //     sent is the variable REQUEST_URI.
 //   - RemoteAddr is REMOTE_ADDR and REMOTE_PORT: the web server's client.
-//   - Host is HTTP_HOST, or SERVER_NAME if there is none.
+//   - Host is HTTP_HOST, or SERVER_NAME if there is none. Of several that
+//     differ only in the port it is the last, since that is what the author of
+//     the web server's configuration meant.
 //   - TLS is non-nil, without details, if HTTPS is on.
 //   - Header has the HTTP_ variables, every value of a repeated one. Proxy is
 //     left out (CVE-2016-5385), as are Transfer-Encoding and Trailer, which
@@ -74,7 +76,7 @@ func removeForm(req *http.Request) {
 var (
 	errMethod      = errors.New("REQUEST_METHOD is not a method")
 	errURI         = errors.New("REQUEST_URI is not a URI")
-	errHost        = errors.New("malformed or repeated HTTP_HOST")
+	errHost        = errors.New("a malformed HTTP_HOST, or several that name different hosts")
 	errHeaderField = errors.New("a header field that HTTP does not allow")
 )
 
@@ -87,7 +89,8 @@ type cgiVars struct {
 	remoteAddr, remotePort     string
 	contentType, contentLength string
 	https                      string
-	hosts, headers             int
+	headers                    int
+	hostsDiffer                bool
 	saidLength                 bool // by the client
 	saidQuery                  bool // QUERY_STRING is there
 	isIncluded                 bool // by SSI in the page that DOCUMENT_URI names
@@ -131,10 +134,13 @@ func (v *cgiVars) set(name, value string) {
 	case "HTTPS":
 		v.https = value
 	case "HTTP_HOST":
-		if v.hosts == 0 || value != v.host {
-			v.hosts++
+		// nginx's configuration repeats it, first Debian's $host, then what its
+		// user adds to have the port. A client's second Host passes none of the
+		// web servers.
+		if value != "" {
+			v.hostsDiffer = v.hostsDiffer || v.host != "" && !isSameHost(value, v.host)
+			v.host = value
 		}
-		v.host = value
 	default:
 		if strings.HasPrefix(name, "HTTP_") {
 			v.headers++
@@ -171,7 +177,7 @@ func newHTTPRequest(r *Request) (*http.Request, error) {
 	switch {
 	case !wire.IsToken(req.Method):
 		return nil, errMethod
-	case v.hosts > 1 || !isHost(v.host):
+	case v.hostsDiffer || !isHost(v.host):
 		return nil, errHost
 	case u.Host != "":
 		req.Host = u.Host // an absolute URI outranks the field (RFC 9112 §3.2.2)
@@ -290,6 +296,21 @@ func (v *cgiVars) header(env Env, length int64) (http.Header, error) {
 
 // usualFields is more than browsers send.
 const usualFields = 32
+
+// isSameHost reports whether a and b differ at most in the port, in case and in
+// a dot at the end, which nginx drops.
+func isSameHost(a, b string) bool {
+	return strings.EqualFold(hostname(a), hostname(b))
+}
+
+// hostname returns host without its port and its last dot.
+func hostname(host string) string {
+	i := strings.LastIndexByte(host, ':')
+	if i > strings.LastIndexByte(host, ']') && strings.Trim(host[i+1:], "0123456789") == "" {
+		host = host[:i]
+	}
+	return strings.TrimSuffix(host, ".")
+}
 
 // isHost is as strict as net/http.
 func isHost(s string) bool {

@@ -60,6 +60,34 @@ func TestURL(t *testing.T) {
 	}
 }
 
+// nginx's configuration may repeat HTTP_HOST: Debian's has $host, and whoever
+// needs the port adds it.
+func TestRepeatedHost(t *testing.T) {
+	for _, test := range []struct {
+		hosts []string
+		want  string
+	}{
+		{[]string{"h", "h"}, "h"},
+		{[]string{"h", "h:8080"}, "h:8080"},
+		{[]string{"h", "h", "H:8080"}, "H:8080"},
+		{[]string{"h:8080", "h"}, "h"},
+		{[]string{"h:80", "h.:8080"}, "h.:8080"},
+		{[]string{"h", ""}, "h"}, // HTTP/1.0 without a Host
+		{[]string{"", "h"}, "h"},
+		{[]string{"", ""}, "s"},
+		{[]string{"[::1]", "[::1]:8080"}, "[::1]:8080"},
+		{[]string{"[::1]:1", "[::1]"}, "[::1]"},
+	} {
+		vars := []string{"SERVER_NAME", "s"}
+		for _, h := range test.hosts {
+			vars = append(vars, "HTTP_HOST", h)
+		}
+		if req, err := convert(vars...); err != nil || req.Host != test.want {
+			t.Errorf("%q: %v, %v", test.hosts, req, err)
+		}
+	}
+}
+
 func TestWhatHTTPWouldNotAccept(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -74,7 +102,13 @@ func TestWhatHTTPWouldNotAccept(t *testing.T) {
 		{errHost, []string{"HTTP_HOST", "a b"}},
 		{errHost, []string{"HTTP_HOST", "a\r\nX: y"}},
 		{errHost, []string{"HTTP_HOST", "a", "HTTP_HOST", "b"}},
-		{errHost, []string{"HTTP_HOST", "", "HTTP_HOST", "b"}},
+		{errHost, []string{"HTTP_HOST", "a:1", "HTTP_HOST", "b:1"}},
+		{errHost, []string{"HTTP_HOST", "a", "HTTP_HOST", "b", "HTTP_HOST", "b"}},
+		{errHost, []string{"HTTP_HOST", "a", "HTTP_HOST", "", "HTTP_HOST", "b"}},
+		{errHost, []string{"HTTP_HOST", "a:1", "HTTP_HOST", "a:b"}},
+		{errHost, []string{"HTTP_HOST", "[::1]", "HTTP_HOST", "[::2]"}},
+		{errHost, []string{"HTTP_HOST", "[::1]", "HTTP_HOST", "[::"}},
+		{errHost, []string{"HTTP_HOST", "a", "HTTP_HOST", "a.b"}},
 		{errHeaderField, []string{"HTTP_A\nB", "x"}},
 		{errHeaderField, []string{"HTTP_A B", "x"}},
 		{errHeaderField, []string{"HTTP_", "x"}},

@@ -40,13 +40,16 @@ var differences = []difference{
 	{lighttpd, "two Cookie lines", "r.Header[Cookie]", `["a=1; b=2"]`, "joined"},
 	{apache, "two Cookie lines", "r.Header[Cookie]", `["a=1, b=2"]`, "joined with a comma, though RFC 6265 §5.4 has one line only"},
 	{lighttpd, "empty header", "r.Header[X-Empty]", "-", "lighttpd drops it"},
-	{nginx.before("1.30"), "host with a port", "r.Host", `"interop.test"`, "Debian's scgi_params send $host"},
 
 	// The request line.
 	{lighttpd, "unknown method", "status", "501, its own", "lighttpd knows its methods"},
 	{lighttpd, "escaped control in the query", "status", "400, its own", "url-ctrls-reject"},
 	{lighttpd, "escaped NUL in the query", "status", "400, its own", "url-ctrls-reject"},
 	{lighttpd, "raw Latin-1 in the query", "status", "400, its own", "url-normalize-required takes UTF-8 only"},
+	{lighttpd.before("1.4.85"), "two question marks", "r.RequestURI", `"/dump%3Fa=1?b=2"`, lastMark},
+	{lighttpd.before("1.4.85"), "two question marks", "r.Path", `"/dump?a=1"`, lastMark},
+	{lighttpd.before("1.4.85"), "two question marks", "r.EscapedPath", `"/dump%3Fa=1"`, lastMark},
+	{lighttpd.before("1.4.85"), "two question marks", "r.RawQuery", `"b=2"`, lastMark},
 	{spooling, "escaped NUL", "status", "400, its own", "no path has a NUL"},
 	{apache, "escaped NUL", "status", "404, its own", "no path has a NUL"},
 
@@ -55,6 +58,8 @@ var differences = []difference{
 	{apache, anyCall, "Content-Length", "-", "Apache drops it, and finds it out again of a small reply that comes fast"},
 	{apache, "response headers", "X-Twice", "one, two", "joined, as RFC 9110 §5.3 allows"},
 }
+
+const lastMark = "lighttpd takes all before the last question mark for the path, and what its rules have seen is served"
 
 func explain(fr front, call, field string) (difference, bool) {
 	for _, d := range differences {
