@@ -55,5 +55,5 @@ func (s *Server) turnAway(c *conn) {
 	if n&(n-1) == 0 {
 		s.logger().Warn("scgi: peer is not allowed", "peer", c.RemoteAddr(), "so_far", n)
 	}
-	c.close()
+	go c.close() // which can take as long as the peer likes: see package socket
 }

@@ -20,7 +20,7 @@ func (s *Server) greet(c *conn, buf []byte) bool {
 		return false
 	}
 	if n == 0 {
-		s.dropEmpty(c)
+		go s.dropEmpty(c)
 		return true
 	}
 	x, err := s.begin(c, buf[:n])

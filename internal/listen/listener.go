@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,7 @@ type Listener struct {
 	file   os.FileInfo // of the file as it was bound
 
 	unlink sync.Once
+	filed  atomic.Bool // File was called
 
 	mu        sync.Mutex
 	inherited bool     // another process has, or will have, the socket too
@@ -59,6 +61,17 @@ func (l *Listener) IsInherited() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.inherited
+}
+
+// HasCopies reports whether another process may have the socket too, and with it
+// the socket's O_NONBLOCK: who clears it clears it for all.
+func (l *Listener) HasCopies() bool { return !l.bound || l.shared || l.filed.Load() }
+
+// File returns a copy of the socket, as package net's listeners do, for another
+// process to have.
+func (l *Listener) File() (*os.File, error) {
+	l.filed.Store(true)
+	return l.socket.File()
 }
 
 // SetInherited sets what IsInherited reports. Package restart calls it when it
@@ -90,7 +103,7 @@ func (l *Listener) Waitable() (*os.File, error) {
 	}
 	var err error
 	if l.waiter == nil {
-		l.waiter, err = l.File()
+		l.waiter, err = l.socket.File()
 	}
 	return l.waiter, err
 }

@@ -31,6 +31,10 @@ type Waitable interface {
 
 	// IsBound reports that no one else relies on the socket's options.
 	IsBound() bool
+
+	// HasCopies reports that another process may have the socket too, and with
+	// it the socket's O_NONBLOCK.
+	HasCopies() bool
 }
 
 // NewAcceptor returns an Acceptor for l, whose connections share timeouts. On
@@ -71,7 +75,7 @@ func (a *Acceptor) Accept(c *Conn) error {
 
 // Open makes c of conn. Accept does it for the connections of a listener.
 func (c *Conn) Open(conn net.Conn, timeouts *Timeouts) {
-	c.other = portable{conn}
+	c.other.Conn = conn
 	c.s, c.timeouts = &c.other, timeouts
 }
 

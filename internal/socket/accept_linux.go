@@ -12,10 +12,14 @@ var systemTemporary = []error{syscall.ENONET}
 // direct accepts from a listener's descriptor without the poller, in one system
 // call a connection.
 type direct struct {
+	l     Waitable
 	raw   syscall.RawConn // of the listener
 	wait  syscall.RawConn // of the copy to wait on
 	local net.Addr
 	tcp   bool
+
+	rights  bool // peers may pass descriptors along
+	refuses bool // those who connect from now on can't
 
 	// The last accept4, and how it is called: both are made once, as closures
 	// allocate.
@@ -33,6 +37,7 @@ func newDirect(l Waitable) *direct {
 	if err != nil {
 		return nil
 	}
+	_ = raw.Control(func(fd uintptr) { _ = syscall.SetNonblock(int(fd), true) }) // or the copy can't be waited on
 	f, err := l.Waitable()
 	if err != nil {
 		return nil
@@ -41,12 +46,17 @@ func newDirect(l Waitable) *direct {
 	if err != nil {
 		return nil
 	}
-	d := &direct{raw: raw, wait: wait, local: l.Addr()}
+	d := &direct{l: l, raw: raw, wait: wait, local: l.Addr()}
 	d.tcp = d.local.Network() == "tcp"
 	d.next = d.accept4
 	d.once = func(fd uintptr) { d.accept4(fd) }
-	if l.IsBound() && d.tcp {
+	d.rights = !d.tcp
+	switch {
+	case !l.IsBound():
+	case d.tcp:
 		_ = raw.Control(setOptions)
+	default:
+		d.refuses = refuseRights(raw)
 	}
 	return d
 }
@@ -68,18 +78,25 @@ func setOptions(fd uintptr) {
 // none.
 func (d *direct) accept4(listener uintptr) bool {
 	for {
+		if d.l.HasCopies() {
+			// os/exec clears it when it passes the socket on, and so may
+			// whoever has it. A process that blocks here can't shut down.
+			_ = syscall.SetNonblock(int(listener), true)
+		}
 		d.fd, d.err = d.call(listener)
 		switch d.err {
 		case syscall.EINTR, syscall.ECONNABORTED:
+		case syscall.EAGAIN:
+			d.rights = d.rights && !d.refuses // no one is left from before
+			return false
 		default:
-			return d.err != syscall.EAGAIN
+			return true
 		}
 	}
 }
 
 // call is accept4(2), which syscall.Accept4 makes with three allocations for the
-// peer's address. The scheduler knows of the call: it blocks if another process
-// has cleared O_NONBLOCK on the socket that they share.
+// peer's address.
 func (d *direct) call(listener uintptr) (int, error) {
 	var peer *syscall.RawSockaddrInet6 // nil on a unix socket, whose peers have no name
 	var size *uint32
@@ -115,7 +132,7 @@ func (d *direct) accept(c *Conn) error {
 func (d *direct) take(c *Conn) error {
 	switch d.err {
 	case nil:
-		c.fd.open(d.fd, d.peer, d.local)
+		c.fd.open(d.fd, d.peer, d.local, d.rights)
 		c.s = &c.fd
 		return nil
 	case syscall.EAGAIN:

@@ -38,13 +38,15 @@ type descriptor struct {
 	peer  syscall.RawSockaddrInet6 // as accept4 gave it, of TCP only
 	local net.Addr                 // of the listener
 
+	rights bool // the peer may pass descriptors along
+
 	mu   sync.Mutex // over poll and deadlines
 	poll *os.File   // fd in the runtime's poller; nil until something had to wait
 }
 
 // open takes fd over; local is the address of its listener.
-func (d *descriptor) open(fd int, peer syscall.RawSockaddrInet6, local net.Addr) {
-	d.fd, d.peer, d.local = fd, peer, local
+func (d *descriptor) open(fd int, peer syscall.RawSockaddrInet6, local net.Addr, rights bool) {
+	d.fd, d.peer, d.local, d.rights = fd, peer, local, rights
 }
 
 // use calls f with the descriptor, which stays open meanwhile.
@@ -172,6 +174,10 @@ func (d *descriptor) await(wait func(syscall.RawConn, func(uintptr) bool) error,
 }
 
 func (d *descriptor) tryRead(p []byte) (n int, err error) {
+	read := read
+	if d.rights {
+		read = readRights
+	}
 	err = d.use(func(fd int) error {
 		n, err = read(fd, p)
 		return err

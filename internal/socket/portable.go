@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -19,7 +20,10 @@ const smallSize = 2 << 10
 var small = sync.Pool{New: func() any { return new([smallSize]byte) }}
 
 // portable is a stream over a net.Conn.
-type portable struct{ net.Conn }
+type portable struct {
+	net.Conn
+	detached atomic.Bool
+}
 
 func (p *portable) tryRead([]byte) (int, error)            { return 0, syscall.EAGAIN }
 func (p *portable) tryWrite(_, _ []byte) (int, error)      { return 0, syscall.EAGAIN }
@@ -27,7 +31,6 @@ func (p *portable) trySendFile(File, int64) (int64, error) { return 0, syscall.E
 func (p *portable) read(b []byte) (int, error)             { return p.Conn.Read(b) }
 func (p *portable) setReadDeadline(t time.Time) error      { return p.Conn.SetReadDeadline(t) }
 func (p *portable) setWriteDeadline(t time.Time) error     { return p.Conn.SetWriteDeadline(t) }
-func (p *portable) close() error                           { return p.Conn.Close() }
 func (p *portable) localAddr() net.Addr                    { return p.Conn.LocalAddr() }
 func (p *portable) netConn(*Conn) net.Conn                 { return p.Conn }
 func (p *portable) remoteAddr() net.Addr                   { return p.Conn.RemoteAddr() }
@@ -81,8 +84,18 @@ func (p *portable) closeWrite() error {
 	return c.CloseWrite()
 }
 
+func (p *portable) close() error {
+	if p.detached.Load() {
+		return net.ErrClosed
+	}
+	return p.Conn.Close()
+}
+
 // abort closes what is under TLS first, which would send a closing alert.
 func (p *portable) abort() {
+	if p.detached.Load() {
+		return
+	}
 	under := p.Conn
 	for {
 		c, ok := under.(interface{ NetConn() net.Conn })
@@ -99,5 +112,6 @@ func (p *portable) abort() {
 }
 
 func (p *portable) detach() (net.Conn, error) {
+	p.detached.Store(true)
 	return p.Conn, p.Conn.SetDeadline(time.Time{})
 }

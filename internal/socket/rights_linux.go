@@ -1,0 +1,57 @@
+package socket
+
+import (
+	"bytes"
+	"io"
+	"syscall"
+)
+
+// The peer of a unix socket can pass descriptors along with its bytes
+// (SCM_RIGHTS), and the last close of one can take as long as the peer likes: so
+// does a TCP socket with SO_LINGER. A read that has no room for descriptors
+// closes them, and then it is the accept loop that waits.
+
+const soPassRights = 83 // SO_PASSRIGHTS, since Linux 6.16
+
+// refuseRights makes the kernel refuse descriptors on the connections of a
+// listener. It reports whether it can.
+func refuseRights(listener syscall.RawConn) bool {
+	var err error
+	controlErr := listener.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soPassRights, 0) })
+	return controlErr == nil && err == nil
+}
+
+// maxRights is the size of a control message with the most descriptors that one
+// can have (SCM_MAX_FD).
+const maxRights = 2*syscall.SizeofCmsghdr + 253*4
+
+// readRights is read for a connection that may be passed descriptors. It leaves
+// it to a goroutine to close them.
+func readRights(fd int, p []byte) (int, error) {
+	var rights [maxRights]byte
+	for {
+		n, size, _, _, err := syscall.Recvmsg(fd, p, rights[:], syscall.MSG_CMSG_CLOEXEC)
+		if size > 0 {
+			go closeRights(bytes.Clone(rights[:size]))
+		}
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func closeRights(rights []byte) {
+	messages, _ := syscall.ParseSocketControlMessage(rights)
+	for i := range messages {
+		fds, _ := syscall.ParseUnixRights(&messages[i])
+		for _, fd := range fds {
+			_ = syscall.Close(fd)
+		}
+	}
+}
