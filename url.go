@@ -72,13 +72,13 @@ func (v *cgiVars) path() string {
 	return v.scriptName + v.pathInfo
 }
 
-// encodeTarget returns a request target. Path begins with a slash in it, whatever
+// encodeTarget returns a request target. Its path begins with a slash, whatever
 // the web server says.
-func encodeTarget(path, query string) string {
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+func encodeTarget(said, query string) string {
+	if !strings.HasPrefix(said, "/") {
+		said = "/" + said
 	}
-	return (&url.URL{Path: path, RawQuery: query}).RequestURI()
+	return (&url.URL{Path: said, RawQuery: query}).RequestURI()
 }
 
 // pathStart returns the index of uri's path; it is negative for a uri that has
