@@ -1,8 +1,8 @@
 package scgi
 
-// netstring.go owns the netstring: [len]":"[string]",". Rule: pure functions
-// over the bytes at hand; strict in every digit; a length is checked against
-// the limit before anything is taken on its word. It knows nothing of SCGI.
+// netstring.go parses netstrings, [len]":"[string]",". Its functions are pure. They
+// are strict in every digit, and compare a length with the limit before anyone
+// allocates for it. The file knows nothing of SCGI.
 
 import "errors"
 
@@ -13,13 +13,12 @@ var (
 )
 
 // cutNetstring finds the netstring at the start of b: its string is
-// b[start:end], its comma b[end]. It can be asked again as bytes arrive:
-// while the length is incomplete end is 0, and while len(b) <= end the string
-// is. A string of more than max bytes is refused as soon as its length is
-// read.
+// b[start:end], its comma b[end]. Call it again as bytes arrive: end is 0 while the
+// length is incomplete, and len(b) <= end while the string is. It refuses a string
+// of more than max bytes as soon as it has read the length.
 //
-// The length has digits only, and begins with 0 exactly when it is 0
-// (SCGI §2).
+// The length has digits only, and begins with 0 exactly when the string is empty
+// (SCGI §4).
 func cutNetstring(b []byte, max int) (start, end int, err error) {
 	size := 0
 	for i, c := range b {

@@ -1,9 +1,8 @@
 package scgi
 
-// pool.go owns the workers: goroutines that run jobs, at most max at a time.
-// Rule: a job is never dropped and never waits while a worker is free; a worker
-// whose job ends badly is gone, and its place with it refilled. It knows
-// nothing of SCGI.
+// pool.go runs jobs on workers, which are goroutines, at most max at a time. It never
+// drops a job and lets none wait while a worker is idle. A worker whose job panics
+// ends, and another takes its place. The file knows nothing of SCGI.
 
 import (
 	"slices"
@@ -11,17 +10,18 @@ import (
 	"time"
 )
 
-// pool runs jobs on workers that are started when none is idle, up to max.
-// Past that, jobs wait in the order they came, maxWaiting of them at most and
-// for waitTime at most; the others are given back. The worker that was idle last is
-// the first to be used again, since its stack is warm; those that were not
-// needed for idleTime end. What a pool is for is to bound and to push back:
-// a dispatch costs about 0.4 µs, a new goroutine about as much.
+// pool starts a worker for a job when none is idle, up to max. Past that, jobs wait in
+// the order they came: at most maxWaiting jobs, each for at most waitTime. The pool
+// gives the other jobs back through refuse. It reuses the worker that became idle
+// last, since its stack is warm, and ends workers that were idle for idleTime.
+//
+// The pool is there to bound work and to push back, not for speed: a dispatch costs
+// about 0.4 µs, a new goroutine about as much.
 type pool[J any] struct {
-	// run does a job on w. It reports whether w is fit for another; a panic
-	// that leaves run, or runtime.Goexit, also ends the worker.
+	// run does a job on w and reports whether w may run another. A panic in run,
+	// or runtime.Goexit, ends the worker.
 	run func(w *worker[J], job J) (fit bool)
-	// refuse takes back a job that does not run, on a goroutine of its own.
+	// refuse gets a job that will not run, on a goroutine of its own.
 	refuse func(job J)
 
 	max        int // workers; negative: no limit
@@ -38,8 +38,8 @@ type pool[J any] struct {
 	mostBusy int // the most workers that ran a job at once
 	mostWait int // the most jobs that waited at once
 
-	// spare is the least number of idle workers since the timer was set: as
-	// many as that were not needed in that time.
+	// spare is the least number of idle workers since the timer was set: so many
+	// were not needed in that time.
 	spare int
 	timer *time.Timer // nil: not set
 }
@@ -47,7 +47,7 @@ type pool[J any] struct {
 type worker[J any] struct {
 	pool     *pool[J]
 	jobs     chan J
-	waited   time.Duration // how long its job did
+	waited   time.Duration // by its job
 	detached bool          // does not count against max any more
 }
 
@@ -78,7 +78,7 @@ func (p *pool[J]) submit(job J) {
 	p.start(waiter[J]{job: job})
 }
 
-// enqueue lets job wait, or gives it back. It is called under the lock.
+// enqueue lets job wait, or gives it back. The caller holds the lock.
 func (p *pool[J]) enqueue(job J) {
 	if p.maxWaiting > 0 && p.waiting.len() >= p.maxWaiting {
 		go p.refuse(job)
@@ -111,7 +111,7 @@ func (p *pool[J]) start(first waiter[J]) {
 	go w.loop(w.take(first))
 }
 
-// take notes how long a job has waited.
+// take records how long a job has waited.
 func (w *worker[J]) take(j waiter[J]) J {
 	w.waited = 0
 	if !j.since.IsZero() {
@@ -120,7 +120,7 @@ func (w *worker[J]) take(j waiter[J]) J {
 	return j.job
 }
 
-// loop is a worker's life.
+// loop runs jobs until the worker ends.
 func (w *worker[J]) loop(job J) {
 	defer w.detach() // deferred, so that neither panic nor Goexit shrinks the pool
 	for ok := true; ok; job, ok = w.next() {
@@ -130,7 +130,7 @@ func (w *worker[J]) loop(job J) {
 	}
 }
 
-// next waits for a job; without one the worker has to end.
+// next waits for a job. It reports false if the worker must end.
 func (w *worker[J]) next() (job J, ok bool) {
 	p := w.pool
 	p.mu.Lock()
@@ -155,8 +155,8 @@ func (w *worker[J]) next() (job J, ok bool) {
 	return job, ok
 }
 
-// detach gives w's place to another, while its job may go on. It is safe to
-// call at any time and more than once.
+// detach gives w's place to another worker while w's job may go on. It is idempotent
+// and safe for concurrent use.
 func (w *worker[J]) detach() {
 	p := w.pool
 	p.mu.Lock()
@@ -197,7 +197,7 @@ func (p *pool[J]) dismiss(n int) {
 	p.idle = slices.Delete(p.idle, 0, n)
 }
 
-// poolLoad is a pool's state, and the most it has been.
+// poolLoad is a pool's state and its high-water marks.
 type poolLoad struct{ workers, busy, mostBusy, waiting, mostWaiting int }
 
 func (p *pool[J]) load() poolLoad {
@@ -208,7 +208,7 @@ func (p *pool[J]) load() poolLoad {
 	return poolLoad{p.workers, busy, p.mostBusy, p.waiting.len(), p.mostWait}
 }
 
-// close ends idle workers now and the others when nothing waits any more.
+// close ends idle workers now, and the others when no job waits any more.
 func (p *pool[J]) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

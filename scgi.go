@@ -1,37 +1,36 @@
-// Package scgi serves requests that a web server passes on over SCGI, the
-// Simple Common Gateway Interface: nginx, lighttpd or Apache stands in front,
-// the program stays running behind it, under its own user, in a chroot or on
-// another machine.
+// Package scgi serves requests that nginx, lighttpd or Apache pass on over SCGI, the
+// Simple Common Gateway Interface. The program keeps running behind the web server,
+// under its own user, in a chroot or on another machine.
 //
 // # Which handler
 //
-// An app written for net/http needs one line, and everything it knows
-// (ServeMux, middleware, FileServer, cookies, event streams, WebSocket) works
-// as it does under net/http itself:
+// An app written for net/http needs one line. ServeMux, middleware, FileServer,
+// cookies, event streams and WebSocket work as they do under net/http itself:
 //
 //	scgi.ListenAndServe("127.0.0.1:4000", scgi.HTTPHandler(mux))
 //
-// A [HandlerFunc] is the level below: the request's variables as they came
-// ([Request.Env]), the body, and the [http.ResponseWriter] that net/http's
-// helpers know. It costs the least.
+// A [HandlerFunc] gets the request's variables as they came ([Request.Env]), the body,
+// and an [http.ResponseWriter]. It costs the least.
 //
-// A [ProduceFunc] is the port of a CGI program: it gets the variables, the body
-// and a plain writer, and writes its own header block and page, passed on byte
+// A [ProduceFunc] ports a CGI program: it gets the variables, the body and a plain
+// writer, and writes its own header block and page, which the server passes on byte
 // for byte.
 //
 // # The server
 //
-// [Server] has net/http's life cycle: Serve, Shutdown, Close, [ErrServerClosed].
-// Its zero value is ready to use and safe: limits are on. One rule holds for
-// each of its numbers: zero is the documented default, negative is no limit.
+// [Server] has net/http's life cycle: Serve, Shutdown, Close, [ErrServerClosed]. Its
+// zero value is ready to use, with limits on. For each of its numbers zero is the
+// documented default and negative is no limit.
+//
+// Package prefork runs a Server in several processes, and package gateway is the
+// client side.
 //
 // # Trust
 //
-// SCGI has no authentication. Whoever can connect can send any variable, and so
-// be any REMOTE_USER from any REMOTE_ADDR. Listen where only the web server can
-// reach: a unix socket, or the loopback interface. And what the web server
-// passes on in QUERY_STRING, the HTTP_ variables and the body is the client's
-// word: never trust it.
+// SCGI has no authentication. A peer that can connect can send any variable, and so
+// pass for any REMOTE_USER from any REMOTE_ADDR. Listen where only the web server can
+// connect: on a unix socket, or on the loopback interface. QUERY_STRING, the HTTP_
+// variables and the body are the client's word: never trust them.
 //
 // # Compatibility
 //

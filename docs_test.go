@@ -2,9 +2,9 @@
 
 package scgi_test
 
-// readme_test.go holds the README to its word: its programs compile, its
-// commands run, and its stanzas, names and numbers are those of the tests and
-// the code. Rule: a block of a kind that is not known here is a failure.
+// docs_test.go holds README.md and the pages in docs to their word: programs compile,
+// commands run, and stanzas, names and numbers are those of the tests and the code. A
+// block of a kind that it does not know is a failure.
 
 import (
 	"bufio"
@@ -31,10 +31,21 @@ import (
 	"example.com/scgi/gateway"
 )
 
-const readmeTimeout = 2 * time.Minute
+const docsTimeout = 2 * time.Minute
 
-// block is a fenced part of the README.
+// pages returns README.md and every page in docs.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob("docs/*.md")
+	if err != nil || len(found) == 0 {
+		t.Fatal("no pages in docs", err)
+	}
+	return append(found, "README.md")
+}
+
+// block is a fenced part of a page.
 type block struct {
+	page       string
 	line       int
 	lang, text string
 }
@@ -48,22 +59,14 @@ func readFile(t *testing.T, name string) string {
 	return string(b)
 }
 
-// blocks are those in one of the languages; there has to be one.
+// blocks returns the blocks of all pages in one of the languages; there must be one.
 func blocks(t *testing.T, langs ...string) (found []block) {
 	t.Helper()
-	var b *block
-	for i, line := range strings.SplitAfter(readFile(t, "README.md"), "\n") {
-		fence, isFence := strings.CutPrefix(line, "```")
-		switch {
-		case isFence && b == nil:
-			b = &block{line: i + 1, lang: strings.TrimSpace(fence)}
-		case isFence:
+	for _, page := range pages(t) {
+		for _, b := range blocksOf(t, page) {
 			if slices.Contains(langs, b.lang) {
-				found = append(found, *b)
+				found = append(found, b)
 			}
-			b = nil
-		case b != nil:
-			b.text += line
 		}
 	}
 	if len(found) == 0 {
@@ -72,11 +75,44 @@ func blocks(t *testing.T, langs ...string) (found []block) {
 	return found
 }
 
-func TestReadmeLanguages(t *testing.T) {
-	known := "go sh nginx lighttpd apache text"
-	for _, fence := range regexp.MustCompile("(?m)^```(.+)$").FindAllStringSubmatch(readFile(t, "README.md"), -1) {
-		if !slices.Contains(strings.Fields(known), fence[1]) {
-			t.Errorf("%q is not one of %s", fence[1], known)
+func blocksOf(t *testing.T, page string) (found []block) {
+	t.Helper()
+	var b *block
+	for i, line := range strings.SplitAfter(readFile(t, page), "\n") {
+		fence, isFence := strings.CutPrefix(line, "```")
+		switch {
+		case isFence && b == nil:
+			b = &block{page: page, line: i + 1, lang: strings.TrimSpace(fence)}
+		case isFence:
+			found = append(found, *b)
+			b = nil
+		case b != nil:
+			b.text += line
+		}
+	}
+	return found
+}
+
+func TestDocsLanguages(t *testing.T) {
+	known := strings.Fields("go sh nginx lighttpd apache text")
+	for _, page := range pages(t) {
+		for _, b := range blocksOf(t, page) {
+			if !slices.Contains(known, b.lang) {
+				t.Errorf("%s:%d: %q is not one of %s", page, b.line, b.lang, known)
+			}
+		}
+	}
+}
+
+// A page answers one question, and the README shows the way.
+func TestDocsLength(t *testing.T) {
+	for _, page := range pages(t) {
+		most := 250
+		if page == "README.md" {
+			most = 200
+		}
+		if n := strings.Count(readFile(t, page), "\n"); n > most {
+			t.Errorf("%s has %d lines, more than %d", page, n, most)
 		}
 	}
 }
@@ -84,7 +120,7 @@ func TestReadmeLanguages(t *testing.T) {
 // run runs a shell command to its end.
 func run(t *testing.T, dir, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), readmeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), docsTimeout)
 	defer cancel()
 	cmd := shell(ctx, dir, command)
 	out, err := cmd.CombinedOutput()
@@ -133,7 +169,7 @@ func userModule(t *testing.T) (dir string) {
 }
 
 // The programs compile, in a module that imports this one as the README says.
-func TestReadmeGo(t *testing.T) {
+func TestDocsGo(t *testing.T) {
 	dir := userModule(t)
 	for _, b := range blocks(t, "sh") {
 		if strings.HasPrefix(b.text, "go mod edit ") {
@@ -141,27 +177,27 @@ func TestReadmeGo(t *testing.T) {
 		}
 	}
 	for _, b := range blocks(t, "go") {
-		write(t, filepath.Join(dir, fmt.Sprint("line", b.line), "main.go"), b.text)
+		write(t, filepath.Join(dir, fmt.Sprint(strings.TrimSuffix(filepath.Base(b.page), ".md"), b.line), "main.go"), b.text)
 	}
 	run(t, dir, "go vet ./... && go build -o /dev/null ./...")
 }
 
-func TestReadmeShell(t *testing.T) {
+func TestDocsShell(t *testing.T) {
 	for _, b := range blocks(t, "sh") {
 		command := strings.TrimSpace(b.text)
 		word := func(n int) string { return strings.Join(strings.Fields(command + " . .")[:n], " ") }
 		switch {
 		case strings.Contains(command, "\n"):
-			t.Errorf("line %d: more than one command", b.line)
+			t.Errorf("%s:%d: more than one command", b.page, b.line)
 		case word(2) == "go test":
 			checkTestCommand(t, command)
 		case word(2) == "go run":
 			checkServer(t, command)
-		case word(3) == "go mod edit": // TestReadmeGo's
+		case word(3) == "go mod edit": // TestDocsGo's
 		case word(1) == "grep":
 			checkRename(t, command)
 		default:
-			t.Errorf("line %d: no test for %q", b.line, command)
+			t.Errorf("%s:%d: no test for %q", b.page, b.line, command)
 		}
 	}
 }
@@ -184,7 +220,7 @@ var address = regexp.MustCompile(`-(scgi|http) \S+`)
 // ends it as Ctrl-C does. The program is run without "go run" around it, which
 // exits with status 1 after an interrupt whatever its program did.
 func checkServer(t *testing.T, command string) {
-	ctx, cancel := context.WithTimeout(context.Background(), readmeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), docsTimeout)
 	defer cancel()
 	program := filepath.Join(t.TempDir(), "program")
 	pkg, flags, _ := strings.Cut(strings.TrimPrefix(command, "go run "), " ")
@@ -203,7 +239,7 @@ func checkServer(t *testing.T, command string) {
 	for lines := bufio.NewScanner(out); url == "" && lines.Scan(); {
 		url = regexp.MustCompile(`http://\S+`).FindString(lines.Text())
 	}
-	client := &http.Client{Timeout: readmeTimeout}
+	client := &http.Client{Timeout: docsTimeout}
 	resp, err := client.Get(url)
 	if err != nil {
 		t.Error(err)
@@ -240,7 +276,7 @@ func checkRename(t *testing.T, command string) {
 }
 
 // The stanzas are the ones that the tests with real web servers include.
-func TestReadmeStanzas(t *testing.T) {
+func TestDocsStanzas(t *testing.T) {
 	for _, server := range []string{"nginx", "lighttpd", "apache"} {
 		files, err := filepath.Glob(filepath.Join("interop", "testdata", server+"*.conf"))
 		if err != nil || len(files) == 0 {
@@ -252,52 +288,50 @@ func TestReadmeStanzas(t *testing.T) {
 		}
 		for _, b := range blocks(t, server) {
 			if !slices.Contains(tested, b.text) {
-				t.Errorf("line %d: this is none of %q", b.line, files)
+				t.Errorf("%s:%d: this is none of %q", b.page, b.line, files)
 			}
 		}
 	}
 }
 
-func TestReadmeNames(t *testing.T) {
-	readme := readFile(t, "README.md")
-	for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readme, -1) {
-		if _, err := os.Stat(link[1]); err != nil {
-			t.Error(err)
-		}
-	}
-	examples := regexp.MustCompile("\\[`(Example\\w*)`\\]\\(([^)]+)\\)").FindAllStringSubmatch(readme, -1)
-	for _, link := range examples {
-		if name, file := link[1], link[2]; !strings.Contains(readFile(t, file), "\nfunc "+name+"() {") {
-			t.Errorf("there is no %s in %s", name, file)
-		}
-	}
-	if n := strings.Count(readme, "`Example"); n == 0 || n != len(examples) {
-		t.Errorf("%d of %d names of examples are links to their file", len(examples), n)
-	}
-	for _, b := range blocks(t, "text") {
-		for _, name := range regexp.MustCompile(`\w+\.go\b`).FindAllString(b.text, -1) {
-			if _, err := os.Stat(name); err != nil {
-				t.Error(err)
+// Links lead to a file, to a heading that is there, and to an example that is in the
+// file that they name.
+func TestDocsLinks(t *testing.T) {
+	link := regexp.MustCompile(`(?:(?:\[` + "`" + `(Example\w*)` + "`" + `)?\]\(([^)#:]*)(?:#([^)]+))?\))`)
+	for _, page := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(readFile(t, page), -1) {
+			example, file, anchor := m[1], filepath.Join(filepath.Dir(page), m[2]), m[3]
+			if m[2] == "" {
+				file = page
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%s: %v", page, err)
+				continue
+			}
+			if anchor != "" && !slices.Contains(anchors(t, file), anchor) {
+				t.Errorf("%s: %s has no heading #%s", page, file, anchor)
+			}
+			if example != "" && !strings.Contains(readFile(t, file), "\nfunc "+example+"() {") {
+				t.Errorf("%s: %s has no %s", page, file, example)
 			}
 		}
 	}
 }
 
-// section is the README from a heading to the next of its level.
-func section(t *testing.T, heading string) string {
+// anchors returns what links to the headings of a page end in.
+func anchors(t *testing.T, page string) (names []string) {
 	t.Helper()
-	_, text, ok := strings.Cut(readFile(t, "README.md"), "\n## "+heading+"\n")
-	if !ok {
-		t.Fatalf("no section %q", heading)
+	for _, h := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readFile(t, page), -1) {
+		name := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(h[1]), "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
 	}
-	text, _, _ = strings.Cut(text, "\n## ")
-	return text
+	return names
 }
 
 // The tables have each number of Server, and the defaults of those that have
 // one.
-func TestReadmeLimits(t *testing.T) {
-	limits := section(t, "Limits")
+func TestDocsLimits(t *testing.T) {
+	limits := readFile(t, "docs/limits.md")
 	for _, row := range []string{
 		fmt.Sprintf("| `MaxWorkers` | %d |", scgi.DefaultMaxWorkers),
 		fmt.Sprintf("| `MaxConns` | %d |", scgi.DefaultMaxConns),
@@ -320,10 +354,10 @@ func TestReadmeLimits(t *testing.T) {
 
 // What the table of numbers calls a field of Stats, a metric or a field of
 // Server is one.
-func TestReadmeNumbers(t *testing.T) {
+func TestDocsNumbers(t *testing.T) {
 	page := httptest.NewRecorder()
 	new(scgi.Server).StatsHandler().ServeHTTP(page, httptest.NewRequest("GET", "/?format=prometheus", nil))
-	table, _, _ := strings.Cut(section(t, "Operations"), "\n\nThe server answers")
+	table, _, _ := strings.Cut(readFile(t, "docs/operations.md"), "\n\nThe server itself answers")
 	rows := regexp.MustCompile(`(?m)^\| [a-z].*\|$`).FindAllString(table, -1)
 	if len(rows) < 2 {
 		t.Fatalf("no rows in %s", table)
@@ -346,7 +380,7 @@ func TestReadmeNumbers(t *testing.T) {
 }
 
 // The lines that the log is said to have are in the code.
-func TestReadmeLogLines(t *testing.T) {
+func TestDocsLogLines(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -357,7 +391,7 @@ func TestReadmeLogLines(t *testing.T) {
 			code.WriteString(readFile(t, name))
 		}
 	}
-	lines := regexp.MustCompile("`scgi: ([^`]+)`").FindAllStringSubmatch(readFile(t, "README.md"), -1)
+	lines := regexp.MustCompile("`scgi: ([^`]+)`").FindAllStringSubmatch(readFile(t, "docs/operations.md"), -1)
 	if len(lines) == 0 {
 		t.Fatal("none found")
 	}
@@ -369,7 +403,7 @@ func TestReadmeLogLines(t *testing.T) {
 }
 
 // The access log's record has the fields that the README names.
-func TestReadmeAccessLog(t *testing.T) {
+func TestDocsAccessLog(t *testing.T) {
 	var record bytes.Buffer
 	srv := &scgi.Server{AccessLog: slog.New(slog.NewJSONHandler(&record, nil))}
 	l, err := scgi.Listen("127.0.0.1:0")
@@ -377,13 +411,13 @@ func TestReadmeAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	go srv.Serve(l)
-	client := &http.Client{Transport: &gateway.Transport{Addr: l.Addr().String()}, Timeout: readmeTimeout}
+	client := &http.Client{Transport: &gateway.Transport{Addr: l.Addr().String()}, Timeout: docsTimeout}
 	resp, err := client.Get("http://example.org/")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), readmeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), docsTimeout)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -392,25 +426,10 @@ func TestReadmeAccessLog(t *testing.T) {
 	if err := json.Unmarshal(record.Bytes(), &fields); err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(section(t, "Operations"), "`AccessLog` gets")
+	_, text, _ := strings.Cut(readFile(t, "docs/operations.md"), "`AccessLog` gets")
 	for name := range fields {
 		if !slices.Contains([]string{"time", "level", "msg"}, name) && !strings.Contains(text, "`"+name+"`") {
 			t.Errorf("the field %s is not in %s", name, text)
-		}
-	}
-}
-
-// Links within the README have a heading to go to.
-func TestReadmeAnchors(t *testing.T) {
-	readme := readFile(t, "README.md")
-	anchors := make(map[string]bool)
-	for _, h := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readme, -1) {
-		name := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(h[1]), "")
-		anchors[strings.ReplaceAll(name, " ", "-")] = true
-	}
-	for _, link := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
-		if !anchors[link[1]] {
-			t.Errorf("no heading for #%s", link[1])
 		}
 	}
 }
