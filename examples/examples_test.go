@@ -4,13 +4,14 @@
 // runs each as its user would.
 package examples
 
-// examples_test.go owns the examples' processes. Rule: each is asked to end
-// with SIGTERM and has to exit with status 0, which is part of what it shows.
+// examples_test.go owns the examples' processes. Rule: each ends at SIGTERM with
+// status 0, which is part of what an example shows.
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -50,7 +51,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// example is the process of one.
+// example is the process of an example.
 type example struct {
 	scgi, url string
 	cmd       *exec.Cmd
@@ -192,13 +193,96 @@ func TestCGI(t *testing.T) {
 	wantReply(t, resp, `200 .*The body has +5 bytes.\n`)
 }
 
+// The only worker serves another client once the script's client has gone, and
+// nothing that the script has started is left: the fifo has no writer.
+func TestCGIEndsWithItsClient(t *testing.T) {
+	dir := t.TempDir()
+	fifo, hang := filepath.Join(dir, "fifo"), filepath.Join(dir, "hang.sh")
+	const script = `#!/bin/sh
+if [ "$QUERY_STRING" = quick ]; then
+	printf 'Content-Type: text/plain\n\nquick\n'
+	exit
+fi
+(echo started; exec sleep 1000) >fifo &
+wait
+`
+	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.WriteFile(hang, []byte(script), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	x := startAnywhere(t, "cgi", "-script", hang, "-workers", "1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://site/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := (&gateway.Transport{Addr: x.scgi}).RoundTrip(req)
+		ended <- err
+	}()
+	writers, err := os.Open(fifo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writers.Close()
+	if err := writers.SetReadDeadline(time.Now().Add(testTimeout / 2)); err != nil {
+		t.Fatal(err)
+	}
+	output := bufio.NewReader(writers)
+	if line, err := output.ReadString('\n'); line != "started\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if rest, err := io.ReadAll(output); len(rest) > 0 || err != nil {
+		t.Fatalf("got %q, %v", rest, err)
+	}
+	x.want(t, "?quick", `200 quick\n`)
+}
+
+func TestCGIScriptThatFails(t *testing.T) {
+	x := startAnywhere(t, "cgi", "-script", "/bin/false")
+	x.want(t, "", `500 `)
+	x = startAnywhere(t, "cgi", "-script", "/not/there")
+	x.want(t, "", `500 `)
+}
+
+// A peer can't set the script's PATH.
+func TestCGIEnvironment(t *testing.T) {
+	show := filepath.Join(t.TempDir(), "show.sh")
+	if err := os.WriteFile(show, []byte("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nenv\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	x := startAnywhere(t, "cgi", "-script", show)
+	over := &http.Client{Transport: &gateway.Transport{Addr: x.scgi, Env: func(*http.Request) map[string]string {
+		return map[string]string{"PATH": "/evil", "BASH_ENV": "/evil", "REMOTE_USER": "alice"}
+	}}}
+	resp, err := over.Get("http://site/a%20b?c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || strings.Contains(string(body), "evil") {
+		t.Errorf("got %q, %v", body, err)
+	}
+	for _, want := range []string{"REMOTE_USER=alice", "PATH_INFO=/a b", "QUERY_STRING=c", "HTTP_HOST=site", "GATEWAY_INTERFACE=CGI/1.1"} {
+		if !strings.Contains(string(body), want+"\n") {
+			t.Errorf("no %s in %q", want, body)
+		}
+	}
+}
+
 func TestNetHTTP(t *testing.T) {
 	x := startAnywhere(t, "nethttp")
 	x.want(t, "", `200 .*Hello, stranger, from 127\.0\.0\.1:\d+\..*`)
 	x.want(t, "nowhere", `404 .*`)
 }
 
-// Who has logged in is the web server's word, not a header field.
+// The web server says who has logged in, not a header field.
 func TestNetHTTPUser(t *testing.T) {
 	x := startAnywhere(t, "nethttp")
 	for variable, name := range map[string]string{"REMOTE_USER": "alice", "HTTP_REMOTE_USER": "stranger"} {

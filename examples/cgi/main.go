@@ -1,7 +1,10 @@
-// Cgi serves a CGI program, here a shell script, through net/http/cgi: one
-// process for each request, under the server's bound on workers. It is for a
-// script that is to stay as it is; a program that can be changed is better
-// ported to a scgi.ProduceFunc.
+//go:build unix
+
+// Cgi serves a CGI program, here a shell script, from a program of your own: one
+// process for each request, under the server's bound on workers. When the client
+// goes away, the script is killed with everything that it has started. The
+// command scgi host does this for any folder of CGI programs, and checks what
+// they answer.
 //
 //	go run ./examples/cgi
 //	go run ./examples/cgi -script /srv/cgi-bin/other
@@ -9,9 +12,8 @@
 // serves examples/cgi/hello.sh, or the other script, for every path, over SCGI
 // on 127.0.0.1:4000 and at http://127.0.0.1:8080/.
 //
-// The script gets the variables of the http.Request, not those that the web
-// server sent, so no peer can set its PATH. Its name for the world, SCRIPT_NAME,
-// is -root; PATH_INFO is what follows.
+// The script gets the variables of CGI and no others, so that no peer can set its
+// PATH. SCRIPT_NAME is -root, PATH_INFO the rest of the path.
 //
 // To put it under /cgi of a web server, with -root /cgi:
 //
@@ -36,15 +38,91 @@ package main
 
 import (
 	"flag"
-	"net/http/cgi"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
 
 	"example.com/scgi"
 	"example.com/scgi/app"
 )
 
 func main() {
-	var script cgi.Handler
-	flag.StringVar(&script.Path, "script", "examples/cgi/hello.sh", "the CGI `program`; it runs in its own directory")
-	flag.StringVar(&script.Root, "root", "/", "the `path` it is mounted at")
-	app.Main(scgi.HTTPHandler(&script))
+	var s script
+	flag.StringVar(&s.path, "script", "examples/cgi/hello.sh", "the CGI `program`; it runs in its own directory")
+	flag.StringVar(&s.root, "root", "/", "the `path` it is mounted at")
+	app.Main(scgi.HTTPHandler(&s))
+}
+
+type script struct{ path, root string }
+
+// ServeHTTP runs the script. Its output is a CGI response, which is the reply of
+// an SCGI server as it stands.
+func (s *script) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r, _ := scgi.FromContext(req.Context())
+	scgi.ProduceFunc(func(_ scgi.Env, _ int64, input io.Reader, output io.Writer) {
+		out := &counter{Writer: output}
+		err := s.run(req, r.Env, input, out)
+		if err != nil {
+			log.Printf("%s: %v", s.path, err)
+		}
+		if out.n == 0 {
+			fmt.Fprint(out, "Status: 500 Internal Server Error\r\n\r\n")
+		}
+	}).ServeSCGI(w, r)
+}
+
+// run returns when the script has ended, at the latest a second after its client
+// has gone.
+func (s *script) run(req *http.Request, env scgi.Env, input io.Reader, output io.Writer) error {
+	path, err := filepath.Abs(s.path)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(req.Context(), path)
+	cmd.Dir = filepath.Dir(path)
+	cmd.Env = s.environ(req, env)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, output, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // for whoever else holds its output
+	return cmd.Run()
+}
+
+// request is the variables of RFC 3875 that describe a request, but for those
+// that environ sets and the fields of the header.
+var request = strings.Fields(`AUTH_TYPE CONTENT_TYPE HTTPS QUERY_STRING REMOTE_ADDR REMOTE_HOST REMOTE_IDENT
+	REMOTE_PORT REMOTE_USER REQUEST_METHOD REQUEST_URI SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE`)
+
+func (s *script) environ(req *http.Request, env scgi.Env) []string {
+	environ := slices.DeleteFunc(env.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return !slices.Contains(request, name) && !strings.HasPrefix(name, "HTTP_")
+	})
+	root := strings.TrimRight(s.root, "/")
+	environ = append(environ, "GATEWAY_INTERFACE=CGI/1.1", "PATH="+os.Getenv("PATH"),
+		"SCRIPT_NAME="+root, "PATH_INFO="+strings.TrimPrefix(req.URL.Path, root))
+	if req.ContentLength > 0 {
+		environ = append(environ, fmt.Sprint("CONTENT_LENGTH=", req.ContentLength))
+	}
+	return environ
+}
+
+// counter counts the bytes that are written.
+type counter struct {
+	io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.n += n
+	return n, err
 }
