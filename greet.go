@@ -1,12 +1,18 @@
 package scgi
 
-// greet.go owns a new connection until its header is complete. Rule: no worker
-// is held meanwhile, memory grows with the bytes that came and never with the
-// length that was announced, and the accept loop does not wait.
+// greet.go reads a new connection until its header is complete, and answers the
+// requests that the server refuses. A connection holds no worker meanwhile, its memory
+// grows with the bytes that arrive and never with the length that they announce, and
+// the accept loop does not wait. A refused peer reads the reason in one line of the
+// protocol that it spoke; the log has it with the peer's address and, where the header
+// could be read, the client's address and request.
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -158,4 +164,73 @@ func (s *Server) headerTimeout() time.Duration {
 func (s *Server) dropEmpty(c *conn) {
 	s.count.empty.Add(1)
 	c.close()
+}
+
+const (
+	notSCGI = "This port speaks SCGI, not HTTP: a web server has to stand in front of it (nginx: scgi_pass).\n"
+
+	// A TLS alert: fatal, unexpected_message.
+	tlsAlert = "\x15\x03\x01\x00\x02\x02\x0a"
+)
+
+// refuse answers a request that is not served. first is its first byte, which
+// tells who came to the wrong port.
+func (s *Server) refuse(c *conn, first byte, err error) {
+	r, ok := err.(*refusal)
+	if !ok {
+		r = &refusal{status: http.StatusBadRequest, reason: err}
+	}
+	reply := ""
+	switch {
+	case 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z':
+		r = &refusal{status: http.StatusBadRequest, reason: fmt.Errorf("the peer seems to speak HTTP: %w", err)}
+		reply = fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(notSCGI), notSCGI)
+	case first == 0x16:
+		r = &refusal{status: http.StatusBadRequest, reason: fmt.Errorf("the peer seems to speak TLS: %w", err)}
+		reply = tlsAlert
+	default:
+		reply = errorReply(r.status, r.Error())
+	}
+	s.count.refuse(r.status)
+	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, whose(r.env), "peer", c.RemoteAddr())
+	_, _ = c.Write([]byte(reply), nil)
+	c.linger()
+}
+
+// readableEnv returns the Env of a header block that breaks some rule; it is
+// empty if the block does not divide into names and values.
+func readableEnv(block string) Env {
+	if !strings.HasSuffix(block, "\x00") || strings.Count(block, "\x00")%2 != 0 {
+		return Env{}
+	}
+	return Env{block}
+}
+
+// whose says in a log line whose request env is. A log that a client can write
+// to must not grow by 64 KiB a line, so each value is cut.
+func whose(env Env) slog.Attr {
+	if env == (Env{}) {
+		return slog.Attr{} // which handlers leave out
+	}
+	return slog.Group("", "method", excerpt(env.Get("REQUEST_METHOD")),
+		"uri", excerpt(env.Get("REQUEST_URI")), "remote", excerpt(env.Get("REMOTE_ADDR")))
+}
+
+// excerpt returns s, or the beginning of a long one.
+func excerpt(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+// errorReply is a CGI response of one line.
+func errorReply(status int, text string) string {
+	retry := ""
+	if status == http.StatusServiceUnavailable {
+		retry = "Retry-After: " + retryAfter + "\r\n"
+	}
+	return fmt.Sprintf("Status: %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n%sContent-Length: %d\r\n\r\n%s\n",
+		status, http.StatusText(status), retry, len(text)+1, text)
 }

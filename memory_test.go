@@ -106,7 +106,7 @@ func TestMemoryOfRequests(t *testing.T) {
 // The documents state what is measured, and what it adds up to.
 func TestMemoryIsDocumented(t *testing.T) {
 	total := (DefaultMaxConns-DefaultMaxWorkers)*heldByConn + DefaultMaxWorkers*heldByRequest
-	for _, file := range []string{"README.md", "SECURITY.md"} {
+	for _, file := range []string{"docs/limits.md", "SECURITY.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
