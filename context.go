@@ -1,8 +1,8 @@
 package scgi
 
-// context.go owns a request's context. Rule: it costs nothing until it is
-// asked; from then on the peer is watched, on the read side only and without
-// taking a byte from the body.
+// context.go holds a request's context. It adds no work to a request until someone asks
+// it. From then on the server watches the peer, on the read side only and without taking
+// a byte of the body.
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// requestContext is a context that becomes a cancellable one when it is first
-// asked for Done or Err. Context package's own functions find the inner one
-// through Value, so that deriving from it starts no goroutine.
+// requestContext becomes a cancellable context at the first call of Done or Err. Package
+// context finds the inner one through Value, so that deriving from it starts no
+// goroutine.
 type requestContext struct {
 	x        *exchange
 	deadline time.Time // zero: none but the base's
@@ -45,7 +45,7 @@ func (c *requestContext) start() context.Context {
 	return c.inner
 }
 
-// end cancels the context, now or when it is first asked.
+// end cancels the context, now or at the first call of Done or Err.
 func (c *requestContext) end() {
 	c.mu.Lock()
 	c.ended = true

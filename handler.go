@@ -1,9 +1,8 @@
 package scgi
 
-// handler.go owns the levels at which an app meets a request: the native
-// Handler, the CGI program's ProduceFunc, and the default handler. (The third
-// level, net/http's, is http.go.) Rule: every level is a Handler, and none
-// knows of connections or workers.
+// handler.go has the native Handler, the CGI program's ProduceFunc, and the default
+// handler; http.go has net/http's. Each level is a Handler, and none knows of
+// connections or workers.
 
 import (
 	"fmt"
@@ -19,16 +18,17 @@ import (
 // ServeSCGI has returned: writes and reads fail then with an error. The
 // variables in r stay valid for as long as they are kept.
 //
-// Read the body before you reply at length: nginx stops sending a request once
-// its reply has begun, and Apache reads no reply before the whole request is
-// sent. If a reply can't be sent because the peer is still sending, the rest of
-// the body is dropped, and reading it fails with http.ErrBodyReadAfterClose.
+// Read the request body before writing a large response: nginx stops sending a
+// request once its reply has begun, and Apache reads no reply before it has sent the
+// whole request. If a write makes no progress because the peer is still sending, the
+// server drops the rest of the body, and reading it fails with
+// http.ErrBodyReadAfterClose.
 //
-// A handler that panics, or calls runtime.Goexit, loses its own request only:
-// the client gets a 500 if nothing was sent yet, else the connection is cut;
-// the panic is logged with its stack, unless it is [http.ErrAbortHandler]. So is
-// a reply that is shorter than its Content-Length. A write past the
-// Content-Length fails with [http.ErrContentLength], as does each one after it.
+// A handler that panics, or calls runtime.Goexit, loses only its own request: the
+// client gets a 500 if nothing was sent yet, and a cut connection otherwise. The server
+// logs the panic with its stack, unless it is [http.ErrAbortHandler]. A reply that is
+// shorter than its Content-Length ends the same way. A write past the Content-Length
+// fails with [http.ErrContentLength], as does each one after it.
 //
 // A handler that sets no status replies with 200, or with 302 if it sets Location
 // (RFC 3875 §6.2.3).
@@ -46,9 +46,9 @@ func (f HandlerFunc) ServeSCGI(w http.ResponseWriter, r *Request) { f(w, r) }
 
 // ProduceFunc is a CGI program as a [Handler]: it reads bodySize bytes of
 // request body from input and writes a whole CGI response (RFC 3875 §6), its
-// header block first, to output. The bytes are passed on as they are: nothing
-// is added, checked or sniffed, so a client that expects no header block can be
-// served too.
+// header block first, to output. The server passes the bytes on as they are: it adds,
+// checks and sniffs nothing, so a client that expects no header block can be served
+// too.
 //
 // Output is buffered; it implements [http.Flusher] for a program that streams.
 // Neither input nor output may be used after the function has returned.
@@ -65,9 +65,8 @@ func (f ProduceFunc) ServeSCGI(w http.ResponseWriter, r *Request) {
 	f(r.Env, r.ContentLength, r.Body, own.rawOutput())
 }
 
-// printEnv is the handler of a Server that has none: it answers with the
-// request's variables, one a line, in the order they were sent, as the
-// reference server does.
+// printEnv is the default handler: it answers with the request's variables, one a line,
+// in the order they were sent, as the reference server does.
 func printEnv(w http.ResponseWriter, r *Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	for name, value := range r.Env.All() {
@@ -75,8 +74,8 @@ func printEnv(w http.ResponseWriter, r *Request) {
 	}
 }
 
-// printable returns s with what is not printable escaped, so that one variable
-// can't pass for two lines.
+// printable escapes the bytes of s that do not print, so that one variable can't pass
+// for two lines.
 func printable(s string) string {
 	q := fmt.Sprintf("%q", s)
 	return q[1 : len(q)-1]

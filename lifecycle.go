@@ -1,8 +1,8 @@
 package scgi
 
-// lifecycle.go owns what is open, and how it ends: orderly by Shutdown, at once
-// by Close. Rule: every connection is tracked before its first read and until
-// its last byte, and the end is found by counting, not by polling.
+// lifecycle.go tracks connections and listeners, and ends them: in order by Shutdown, at
+// once by Close. Every connection is tracked from before its first read until it is
+// closed, and Shutdown counts instead of polling.
 
 import (
 	"context"
@@ -114,9 +114,9 @@ func (s *Server) stop() {
 	s.checkDrained()
 }
 
-// Shutdown ends the server without cutting anyone: it stops listening, serves
-// what waits in the backlogs and what is under way, and then returns nil. If
-// ctx ends first it returns ctx's error; Close then ends the rest. A connection
+// Shutdown ends the server without cutting a request: it stops listening, serves the
+// connections that wait in the backlogs and the requests that are under way, and
+// returns nil. If ctx ends first it returns ctx's error; Close then ends the rest. A connection
 // that has not sent its header has 5 seconds left for it. Shutdown does not
 // wait for hijacked connections; RegisterOnShutdown can tell them, and streams,
 // to end.

@@ -20,7 +20,7 @@ import (
 // Server.MaxPanics allows.
 var ErrPanics = errors.New("scgi: too many handlers have panicked")
 
-// SlowRequest is what Server.OnSlow is told.
+// SlowRequest describes a handler that runs longer than Server.SlowTime.
 type SlowRequest struct {
 	Request *Request
 	Queued  time.Duration // the time it waited for a worker
@@ -28,7 +28,7 @@ type SlowRequest struct {
 	Stack   []byte        // of the handler's goroutine at this moment
 }
 
-// watchTime begins to wait for the handler to be slow.
+// watchTime starts the timer that calls OnSlow.
 func (x *exchange) watchTime() {
 	s := x.conn.srv
 	if s.SlowTime <= 0 || s.OnSlow == nil {
@@ -89,7 +89,7 @@ func goroutineID() string {
 	return string(head)
 }
 
-// maxStacks bounds the traces of all goroutines that one is looked for in.
+// maxStacks bounds the bytes of all goroutines' traces, among which stackOf searches.
 const maxStacks = 64 << 20
 
 // stackOf returns the stack trace of another goroutine; nil if it has ended.
@@ -130,7 +130,7 @@ type panicStorm struct {
 	err   error       // what Serve returns
 }
 
-// countPanic counts a panic, and tells of a storm.
+// countPanic counts a panic, and ends the server if there are too many.
 func (s *Server) countPanic() {
 	s.count.panics.Add(1)
 	if s.MaxPanics > 0 && s.panics.isOver(s.MaxPanics) {

@@ -1,9 +1,8 @@
 package scgi
 
-// request.go owns the request: the header block as an Env, the rules that SCGI
-// sets for it, and the body. Rule: nothing is served that was not checked, and
-// nothing read past the body is handed out; what a handler keeps of an Env is
-// immutable and its own.
+// request.go has the request: the header block as an Env, the rules of SCGI for it, and
+// the body. The server checks a header before it serves the request, and hands out no
+// byte past the body. A handler may keep an Env: it is immutable.
 
 import (
 	"context"
@@ -23,7 +22,7 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// A Request is what the web server passed on of one HTTP request.
+// A Request is one HTTP request as the web server passed it on.
 //
 // A handler's test can make one as a literal, with [NewEnv] for the variables.
 type Request struct {
@@ -34,7 +33,7 @@ type Request struct {
 	// or HTTP_CONTENT_LENGTH if that is greater.
 	ContentLength int64
 
-	// Body is the request's body, never nil on a Server. It ends with io.EOF
+	// Body is the request's body, never nil in a handler. It ends with io.EOF
 	// after exactly ContentLength bytes, and with io.ErrUnexpectedEOF if the
 	// peer ended it before. If HTTP_CONTENT_LENGTH is greater than
 	// CONTENT_LENGTH, the web server has not passed on the body, or not all of

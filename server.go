@@ -1,7 +1,7 @@
 package scgi
 
-// server.go owns the Server: its fields, and the loop that accepts. Rule:
-// nothing on the accept path ever waits for a peer.
+// server.go has the Server, its fields and the loop that accepts. Nothing on the accept
+// path waits for a peer.
 
 import (
 	"context"
@@ -76,43 +76,44 @@ type Server struct {
 	MaxQueue     int
 	QueueTimeout time.Duration
 
-	// RequestTimeout is the time a handler has. Then its context ends with
-	// context.DeadlineExceeded, and a second later, if it has not returned, its
-	// client is answered with 504 if nothing was sent yet, or else cut off; its
-	// worker is replaced, as it can't be stopped, and counts as abandoned until
-	// it ends. Streams and long downloads are handlers too, hijacked connections
-	// are exempt. Zero means no limit.
+	// RequestTimeout bounds the time that a handler runs. Then its context ends
+	// with context.DeadlineExceeded. If the handler has not returned a second
+	// later, its client gets a 504 if nothing was sent yet, and a cut connection
+	// otherwise. Nothing can stop the handler, so another worker takes its
+	// worker's place, and it counts as abandoned until it returns. Streams and
+	// long downloads are handlers too; hijacked connections are exempt. Zero
+	// means no limit.
 	RequestTimeout time.Duration
 
 	// MaxAbandoned bounds the abandoned workers that are replaced. Past it they
-	// keep their place among MaxWorkers, which the log tells as an error. Zero
+	// keep their place among MaxWorkers, and the log has an error. Zero
 	// means as many as MaxWorkers.
 	MaxAbandoned int
 
-	// SlowTime is how long a handler may run before OnSlow is told, once a
-	// request, while it still runs, on a goroutine of its own. Zero, or a nil
-	// OnSlow, means never.
+	// SlowTime is how long a handler runs before the server calls OnSlow, once a
+	// request, on a goroutine of its own, while the handler still runs. Zero, or a
+	// nil OnSlow, means never.
 	SlowTime time.Duration
 	OnSlow   func(SlowRequest)
 
-	// MaxPanics is how many handlers may panic within a minute. With one more,
-	// OnPanics is called, on a goroutine of its own; if it returns an error, the
-	// Server closes and Serve returns that error, so that a supervisor can start
-	// a process that is not broken. A nil OnPanics returns ErrPanics. Zero means
-	// no limit.
+	// MaxPanics bounds the handlers that panic within a minute. At one more the
+	// server calls OnPanics, on a goroutine of its own. If OnPanics returns an
+	// error, the Server closes and Serve returns that error, so that a supervisor
+	// can start a process that is not broken. A nil OnPanics returns ErrPanics.
+	// Zero means no limit.
 	MaxPanics int
 	OnPanics  func() error
 
 	// AccessLog gets a record for each request whose handler has returned or
-	// panicked; refused ones are Logger's. Nil means none.
+	// panicked. Refused requests are in Logger's log. Nil means no access log.
 	AccessLog *slog.Logger
 
 	// AllowFrom names the networks whose peers may connect by TCP, AllowUIDs and
 	// AllowGIDs the users and primary groups of processes that may connect by
-	// unix socket (root is not exempt). Others are closed before a byte is
-	// read, and counted. Each rules its own kind of socket only, and both empty
-	// allow everyone there. Where the system can't tell a peer's user, Serve
-	// returns errors.ErrUnsupported.
+	// unix socket (root is not exempt). A peer that no list matches is closed
+	// before a byte is read, and counted. AllowFrom says nothing about unix
+	// sockets, nor the others about TCP; empty lists allow every peer. Where the
+	// system can't name a peer's user, Serve returns errors.ErrUnsupported.
 	AllowFrom []netip.Prefix
 	AllowUIDs []int
 	AllowGIDs []int
