@@ -67,6 +67,7 @@ func start(t *testing.T, name string, args ...string) *example {
 	x := &example{cmd: exec.CommandContext(ctx, filepath.Join(binaries, name), args...)}
 	x.client.Timeout = testTimeout
 	x.cmd.Dir, x.cmd.Stderr = "..", &x.log
+	x.cmd.WaitDelay = 10 * time.Second // for processes that an example has left behind
 	out, err := x.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

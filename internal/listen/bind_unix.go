@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	errFolder   = errors.New(`everyone may write to the folder, and so replace the socket: it needs the sticky bit, or a folder of the server's own in it`)
+	errFolder   = errors.New("everyone may write to the folder, and so replace the socket: set its sticky bit, or use a folder of the server's own")
 	errReplaced = fmt.Errorf("another file was put in the socket's place: %w", syscall.EADDRINUSE)
 )
 

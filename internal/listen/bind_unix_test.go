@@ -177,7 +177,7 @@ func TestListenUnixRefusesLive(t *testing.T) {
 	checkServes(t, live)
 }
 
-// A server that is too busy to answer is alive.
+// A server with a full backlog is alive.
 func TestListenUnixRefusesFullBacklog(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system refuses connections to a full backlog, as to a dead socket")

@@ -2,9 +2,9 @@
 
 package listen
 
-// inherit.go owns the sockets that were open before the process began:
-// a file descriptor by number, and systemd's by name. Rule: a descriptor is
-// closed only once its listener is open, and never used again after that.
+// inherit.go owns the sockets that were open before the process began: a file
+// descriptor by number, and systemd's by name. Rule: a descriptor is closed only
+// after a listener has been opened on a copy of it, and not used after that.
 
 import (
 	"fmt"
@@ -33,8 +33,8 @@ func listenFD(s string) (*Listener, error) {
 	return l, nil
 }
 
-// inheritFD opens a listener on a copy of fd, and leaves fd itself as it is: what
-// is no listening socket may be someone else's.
+// inheritFD opens a listener on a copy of fd. It leaves fd itself as it is,
+// because a descriptor that is not a listening socket may be in use.
 func inheritFD(fd int) (*Listener, error) {
 	f, err := duplicate(fd)
 	if err != nil {
@@ -72,11 +72,11 @@ func duplicateFD(fd int) (int, error) {
 	return dup, nil
 }
 
-// isListening reports whether s is a stream socket that listens, or one of
-// which the system does not say whether it does.
+// isListening reports whether s is a stream socket that listens. If the system
+// does not say whether it listens, the answer is true.
 func isListening(s socket) bool {
 	if network := s.Addr().Network(); network != "tcp" && network != "unix" {
-		return false // net makes a listener of a datagram socket, too
+		return false // package net makes a listener of a datagram socket too
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {
@@ -89,8 +89,8 @@ func isListening(s socket) bool {
 	return control == nil && (err != nil || listens != 0)
 }
 
-// releaseFD closes fd. Of the standard ones the number must not come free: the
-// next file that is opened would become someone's standard output.
+// releaseFD closes fd, or makes it the null device if it is a standard one: the
+// next file to be opened would otherwise become the standard output.
 func releaseFD(fd int) error {
 	if fd > 2 {
 		return os.NewSyscallError("close", syscall.Close(fd))
@@ -105,7 +105,7 @@ func releaseFD(fd int) error {
 
 const (
 	firstPassed = 3       // SD_LISTEN_FDS_START
-	maxPassed   = 1 << 16 // more than a process has
+	maxPassed   = 1 << 16 // more descriptors than a process has
 )
 
 // activation is the sockets that systemd passed, as sd_listen_fds_with_names(3)
@@ -122,7 +122,7 @@ type passedSocket struct {
 }
 
 // activated reads the environment once in the life of the process, and clears
-// it: neither the variables nor the sockets are for a child.
+// it, so that no child takes the sockets for its own.
 var activated = sync.OnceValues(func() (*activation, error) {
 	a, err := parseActivation(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"), os.Getpid())
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
@@ -157,7 +157,7 @@ func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 	if err != nil || n < 1 || n > maxPassed {
 		return nil, fmt.Errorf("%w: LISTEN_FDS is %.20q", errNotActivated, fds)
 	}
-	names := slices.Repeat([]string{"unknown"}, int(n)) // sd_listen_fds(3)'s own word
+	names := slices.Repeat([]string{"unknown"}, int(n)) // as sd_listen_fds(3) calls them
 	if fdNames != "" {
 		names = strings.Split(fdNames, ":")
 	}
@@ -171,8 +171,8 @@ func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 	return a, nil
 }
 
-// take opens the sockets called name, or all if it is "": every one of them or
-// none.
+// take opens the sockets called name, or all sockets if name is "". It opens each
+// of them or none.
 func (a *activation) take(name string) ([]*Listener, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -191,7 +191,7 @@ func (a *activation) take(name string) ([]*Listener, error) {
 	}
 	for _, s := range sockets {
 		s.taken = true
-		releaseFD(s.fd) // the copy is what is used, whatever close says
+		releaseFD(s.fd) // only the copy is used, so an error does not matter
 	}
 	return ls, nil
 }

@@ -2,8 +2,8 @@
 
 package listen
 
-// inherit_test.go owns the tests of inherited descriptors. Rule: they are
-// passed to a real process.
+// inherit_test.go owns the tests of inherited descriptors. Rule: a real process
+// inherits them.
 
 import (
 	"bytes"
@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// The sockets of the tests below are passed to this very program, run again
-// with the addresses to listen on in childEnv.
+// The tests below run this program again, pass it sockets, and put the addresses
+// to listen on into childEnv.
 const childEnv = "SCGI_TEST_LISTEN"
 
 func init() {
@@ -36,8 +36,8 @@ func init() {
 	os.Exit(0)
 }
 
-// listenAsChild listens on each address in turn and sends it to one peer on
-// each of its sockets. Then it checks that nothing can be had twice.
+// listenAsChild listens on each address in turn and sends it to one peer on each
+// of its sockets. Then it checks that no socket can be taken twice.
 func listenAsChild(addrs []string) error {
 	if addrs[0] == "nothing" {
 		return checkNothingPassed()
@@ -89,7 +89,7 @@ func checkTaken(addr string) error {
 	if addr != "fd:0" {
 		return nil
 	}
-	// Its place is taken by the null device, so no file can land there.
+	// The null device takes its place, so that no other file gets the number.
 	stdin, err := os.Stdin.Stat()
 	if err != nil {
 		return err
@@ -101,8 +101,8 @@ func checkTaken(addr string) error {
 	return err
 }
 
-// checkHidden fails if a process that this one starts after a first use of
-// systemd's sockets would get any of them, or be told of them.
+// checkHidden fails if a process that is started after the first use of systemd's
+// sockets gets any of them, or the variables that announce them.
 func checkHidden(addr string) error {
 	if !strings.HasPrefix(addr, "systemd:") {
 		return nil
@@ -132,8 +132,8 @@ func checkNothingPassed() error {
 	return nil
 }
 
-// child returns a command that runs name, which runs or is this program. It is
-// killed after a while, and with the test.
+// child returns a command that runs name, which is or starts this program. It is
+// killed after 30 seconds, or when the test ends.
 func child(t *testing.T, addrs, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -143,7 +143,7 @@ func child(t *testing.T, addrs, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// receive dials a child's socket and returns the line it sends.
+// receive dials a child's socket and returns the line that the child sends.
 func receive(network, addr string) string {
 	c, err := net.Dial(network, addr)
 	if err != nil {
@@ -199,11 +199,11 @@ func TestListenFD(t *testing.T) {
 		t.Errorf("%v: %s", err, stderr.Bytes())
 	}
 	if !isFile(path, unix.file) {
-		t.Error("the one that inherited the socket unlinked it")
+		t.Error("the child that inherited the socket unlinked it")
 	}
 }
 
-// What is refused stays open: it may be someone else's.
+// A descriptor that is refused stays open, since it may be in use.
 func TestListenFDRefusals(t *testing.T) {
 	for name, f := range notListening(t) {
 		if _, err := One(fmt.Sprintf("fd:%d", f.Fd())); !errors.Is(err, errNotListening) {
@@ -223,7 +223,7 @@ func TestListenFDRefusals(t *testing.T) {
 	}
 }
 
-// notListening opens one file of each kind that is no listening stream socket.
+// notListening opens files of all kinds that are not listening stream sockets.
 func notListening(t *testing.T) map[string]*os.File {
 	t.Helper()
 	r, w, err := os.Pipe()

@@ -2,8 +2,8 @@
 
 package listen
 
-// systemd_test.go owns the tests of socket activation: its parts on
-// sockets made here, the whole with systemd's own tool.
+// systemd_test.go owns the tests of socket activation: the parts on sockets of
+// the tests, the whole with systemd's own tool.
 
 import (
 	"bufio"
@@ -63,8 +63,8 @@ func describe(a *activation) string {
 	return strings.Join(sockets, ", ")
 }
 
-// passed returns an activation with one new socket for each name, and their
-// paths.
+// passed returns an activation with one new socket for each name, and the
+// sockets' paths.
 func passed(t *testing.T, names ...string) (*activation, []string) {
 	t.Helper()
 	a := new(activation)
@@ -153,7 +153,7 @@ func addrs(ls []*Listener) []string {
 	return all
 }
 
-// All or none: a socket of no use must not cost the others.
+// If one socket is of no use, the others can still be taken.
 func TestTakeNone(t *testing.T) {
 	a, paths := passed(t, "app")
 	a.sockets = append(a.sockets, &passedSocket{fd: int(notListening(t)["pipe"].Fd()), name: "pipe"})
@@ -167,7 +167,7 @@ func TestTakeNone(t *testing.T) {
 	}
 }
 
-// No test is socket activated itself.
+// This process is not socket activated.
 func TestListenNotActivated(t *testing.T) {
 	for _, addr := range []string{"systemd:", "systemd:app"} {
 		if _, err := One(addr); !errors.Is(err, errNotActivated) {
@@ -199,9 +199,9 @@ func TestSystemdSocketActivate(t *testing.T) {
 	}
 }
 
-// activate has systemd-socket-activate open n sockets of the given names and
-// pass them to this program, which listens on addrs; it returns the line that
-// each of them sends.
+// activate makes systemd-socket-activate open n sockets of the given names and
+// pass them to this program, which listens on addrs. It returns the line that
+// comes from each socket.
 func activate(t *testing.T, names, addrs string, n int) []string {
 	t.Helper()
 	var args, paths []string
