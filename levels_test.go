@@ -91,6 +91,9 @@ func TestHijackKeepsBody(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
 			read, err := strconv.Atoi(r.Env.Get("REQUEST_URI")[1:])
+			if err != nil {
+				t.Error(err)
+			}
 			some := make([]byte, read)
 			if _, err := io.ReadFull(r.Body, some); err != nil {
 				t.Error(err)

@@ -287,8 +287,9 @@ func TestCloseNotify(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		notified := make(chan (<-chan bool), 1)
 		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			gone := w.(http.CloseNotifier).CloseNotify()
-			if again := w.(http.CloseNotifier).CloseNotify(); again != gone {
+			notifier := w.(http.CloseNotifier) //lint:ignore SA1019 gin's Stream calls it
+			gone := notifier.CloseNotify()
+			if again := notifier.CloseNotify(); again != gone {
 				t.Error("a second call returns another channel")
 			}
 			notified <- gone
