@@ -102,24 +102,26 @@ func (s *Server) checkDrained() {
 	}
 }
 
-// stop ends accepting; it is called under the lock.
-func (s *Server) stop() {
+// stop ends accepting, with what waits in the backlogs if cut is true. It is called
+// under the lock.
+func (s *Server) stop(cut bool) {
 	if !s.isStopping() {
 		close(s.stopping)
 	}
 	for a := range s.acceptors {
-		a.Interrupt()
+		a.Interrupt(cut)
 	}
 	s.room.Broadcast()
 	s.checkDrained()
 }
 
-// Shutdown ends the server without cutting a request: it stops listening, serves the
-// connections that wait in the backlogs and the requests that are under way, and
-// returns nil. If ctx ends first it returns ctx's error; Close then ends the rest. A connection
-// that has not sent its header has 5 seconds left for it. Shutdown does not
-// wait for hijacked connections; RegisterOnShutdown can tell them, and streams,
-// to end.
+// Shutdown ends the server without cutting a request: it stops listening, serves
+// the connections that wait in the backlogs and the requests that are under way,
+// and returns nil. If ctx ends first it returns ctx's error; Close then ends the
+// rest. A connection that has not sent its header has 5 seconds left for it. On
+// Linux, while the kernel holds back TCP connections that have sent nothing,
+// Shutdown listens on, for a second and a half at most. It does not wait for
+// hijacked connections; RegisterOnShutdown can tell them, and streams, to end.
 //
 // Serve and ListenAndServe return ErrServerClosed at once when Shutdown is
 // called: a program must wait for Shutdown to return before it exits. A Server
@@ -127,7 +129,7 @@ func (s *Server) stop() {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.init()
 	s.mu.Lock()
-	s.stop()
+	s.stop(false)
 	for _, f := range s.onShutdown {
 		go f()
 	}
@@ -162,7 +164,7 @@ func (s *Server) Close() error {
 	s.killed.Store(true)
 	var open []*conn
 	s.mu.Lock()
-	s.stop()
+	s.stop(true)
 	for c := s.conns.next; c != &s.conns; c = c.next {
 		open = append(open, c)
 	}

@@ -128,6 +128,34 @@ func TestShutdownServesWhatWaits(t *testing.T) {
 	})
 }
 
+// Connections that were made before Shutdown are served, also if they send their
+// request only after it.
+func TestShutdownServesYoungConnections(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &Server{Handler: echo}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		ask(t, l.Addr(), get("/"))
+		var young []net.Conn
+		for range 20 {
+			young = append(young, dial(t, l.Addr()))
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(within(patience)) }()
+		<-time.After(20 * time.Millisecond) // a server that does not wait has closed its listener by then
+		for i, c := range young {
+			io.WriteString(c, get("/"))
+			if raw, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(raw), "Status: 200 ") {
+				t.Errorf("connection %d got %q, %v", i, raw, err)
+			}
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+}
+
 func TestShutdownGivesUpWithItsContext(t *testing.T) {
 	l := listen(t, "unix")
 	hold := make(chan bool)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -12,12 +13,20 @@ import (
 // there is none.
 const backlogWait = 50 * time.Millisecond
 
+// deferWait is how long Backlog waits for connections that the kernel has held
+// back because they have sent nothing. It hands them out when it repeats its
+// SYN-ACK, a second after the first.
+const deferWait = 1500 * time.Millisecond
+
 // An Acceptor takes connections from a listener, for one goroutine at a time;
 // Interrupt and Close are safe for concurrent use.
 type Acceptor struct {
 	l        net.Listener
 	timeouts *Timeouts
 	direct   *direct // nil: connections come from l.Accept
+
+	mu    sync.Mutex // over until, and the setting of l's deadline
+	until time.Time  // the end of deferWait; zero before Interrupt
 }
 
 // A Waitable is a listener whose descriptor an Acceptor may use.
@@ -80,26 +89,58 @@ func (c *Conn) Open(conn net.Conn, timeouts *Timeouts) {
 }
 
 // Backlog is TryAccept after Interrupt. It fails if there is no connection, and
-// waits a moment to find out where TryAccept can't know.
+// waits to find out where that is not known at once: a moment if l's descriptor
+// can't be used, and up to a second and a half while the kernel holds TCP
+// connections back that have sent nothing.
 func (a *Acceptor) Backlog(c *Conn) error {
-	if a.direct != nil {
-		return a.TryAccept(c)
+	if a.direct == nil {
+		if err := a.allowWait(); err != nil {
+			return err
+		}
+		return a.Accept(c)
 	}
-	d, ok := a.l.(interface{ SetDeadline(time.Time) error })
-	if !ok {
-		return net.ErrClosed
+	for {
+		if err := a.TryAccept(c); err != syscall.EAGAIN {
+			return err
+		}
+		if !a.direct.holdsBack() || a.allowWait() != nil {
+			return a.TryAccept(c) // the last may have come meanwhile
+		}
+		if err := a.Accept(c); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
 	}
-	if err := d.SetDeadline(time.Now().Add(backlogWait)); err != nil {
-		return err
-	}
-	return a.Accept(c)
 }
 
-// Interrupt makes Accept return an error, now and from now on. It closes a
-// listener that has no deadlines.
-func (a *Acceptor) Interrupt() {
-	d, ok := a.l.(interface{ SetDeadline(time.Time) error })
-	if !ok || d.SetDeadline(longAgo) != nil {
+// allowWait lets Accept wait again, for a moment. It fails if l has no deadlines,
+// and where Backlog is to wait no more.
+func (a *Acceptor) allowWait() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l, ok := a.l.(deadliner)
+	if !ok || a.direct != nil && time.Now().After(a.until) {
+		return net.ErrClosed
+	}
+	return l.SetDeadline(time.Now().Add(backlogWait))
+}
+
+type deadliner interface{ SetDeadline(time.Time) error }
+
+// Interrupt makes Accept return an error, now and from now on; if cut is true,
+// Backlog does not wait either. It closes a listener that has no deadlines.
+func (a *Acceptor) Interrupt(cut bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case cut:
+		a.until = time.Now()
+	case a.until.IsZero():
+		a.until = time.Now().Add(deferWait)
+		if a.direct != nil {
+			a.direct.undefer()
+		}
+	}
+	if l, ok := a.l.(deadliner); !ok || l.SetDeadline(longAgo) != nil {
 		_ = a.l.Close()
 	}
 }

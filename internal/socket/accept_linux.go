@@ -61,17 +61,39 @@ func newDirect(l Waitable) *direct {
 	return d
 }
 
-// setOptions sets on the listener what package net sets on each connection, since
-// accepted sockets inherit it. And it lets the kernel keep connections back that
-// have sent nothing, for a second: otherwise four in five requests over TCP are
-// accepted before their header has come. Apache does the same.
+// setOptions sets options on the listener that accepted sockets inherit. And it
+// lets the kernel keep connections back that have sent nothing, for a second:
+// otherwise four in five requests over TCP are accepted before their header has
+// come. Apache does the same.
 func setOptions(fd uintptr) {
+	setConnOptions(int(fd))
 	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, 1)
-	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
-	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15)
-	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15)
-	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
+}
+
+// setConnOptions sets what package net sets on each TCP connection.
+func setConnOptions(fd int) {
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 15)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
+}
+
+// undefer makes the kernel hand out the connections that come from now on, also if
+// they have sent nothing.
+func (d *direct) undefer() {
+	if d.tcp && d.l.IsBound() {
+		_ = d.raw.Control(func(fd uintptr) {
+			_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, 0)
+		})
+	}
+}
+
+// holdsBack reports whether the kernel has connections that it has not handed
+// out.
+func (d *direct) holdsBack() bool {
+	addr, ok := d.local.(*net.TCPAddr)
+	return ok && d.l.IsBound() && hasHandshake(addr)
 }
 
 // accept4 takes a connection from the backlog. It reports false if there is
@@ -132,6 +154,9 @@ func (d *direct) accept(c *Conn) error {
 func (d *direct) take(c *Conn) error {
 	switch d.err {
 	case nil:
+		if d.tcp && !d.l.IsBound() {
+			setConnOptions(d.fd)
+		}
 		c.fd.open(d.fd, d.peer, d.local, d.rights)
 		c.s = &c.fd
 		return nil

@@ -135,7 +135,7 @@ func TestAcceptWithoutNonblock(t *testing.T) {
 			pass(t, l)
 			interrupted := make(chan error)
 			go func() { interrupted <- a.Accept(new(socket.Conn)) }()
-			a.Interrupt()
+			a.Interrupt(false)
 			soon(t, "Accept", func() {
 				if err := <-interrupted; !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("Accept: %v", err)

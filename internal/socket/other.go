@@ -16,6 +16,8 @@ func newDirect(Waitable) *direct { return nil }
 
 func (*direct) tryAccept(*Conn) error { return errors.ErrUnsupported }
 func (*direct) accept(*Conn) error    { return errors.ErrUnsupported }
+func (*direct) holdsBack() bool       { return false }
+func (*direct) undefer()              {}
 
 // A Watch is empty where a socket's state can't be watched without reading; use
 // Conn.ReadAhead.
