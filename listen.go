@@ -28,8 +28,8 @@ import (
 // never touched. Close removes the file unless someone else has put another in
 // its place, also after os.Chdir. A path can't hold a "?" or be longer than a
 // socket's name (107 bytes on Linux), and its folder must be readable and
-// writable. A folder that everyone may write to is refused unless it has the
-// sticky bit, as /tmp has. Abstract sockets are refused. Options are an error on
+// writable. A folder that everyone may enter and write to is refused unless it has
+// the sticky bit, as /tmp has. Abstract sockets are refused. Options are an error on
 // systems whose sockets have no file mode, such as Windows.
 //
 // fd: is a listening socket inherited as the file descriptor of that number:

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -31,10 +32,24 @@ func checkFolder(dir *os.Root) error {
 	if err != nil {
 		return err
 	}
-	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 && isOpen(dir.Name()) {
 		return errFolder
 	}
 	return nil
+}
+
+// isOpen reports whether everyone may enter the folders above dir. With a umask of
+// 0, as some CI systems have it, t.TempDir is a folder that everyone may write to
+// in one that is private.
+func isOpen(dir string) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	for err == nil && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // bindUnix binds to the place itself, because peers and tools such as ss(8) see

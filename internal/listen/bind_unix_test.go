@@ -384,14 +384,25 @@ func TestListenUnixPeersSeeThePath(t *testing.T) {
 }
 
 func TestListenUnixFolderOfEveryone(t *testing.T) {
-	path := tempSocket(t)
-	for mode, want := range map[fs.FileMode]error{0o777: errFolder, 0o777 | fs.ModeSticky: nil, 0o775: nil} {
-		if err := os.Chmod(filepath.Dir(path), mode); err != nil {
+	tests := []struct {
+		parent, folder fs.FileMode
+		want           error
+	}{
+		{0o755, 0o777, errFolder},
+		{0o711, 0o777, errFolder},
+		{0o700, 0o777, nil},
+		{0o755, 0o777 | fs.ModeSticky, nil},
+		{0o755, 0o775, nil},
+	}
+	for _, test := range tests {
+		parent := filepath.Dir(tempSocket(t))
+		folder := filepath.Join(parent, "folder")
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.Chmod(folder, test.folder), os.Chmod(parent, test.parent)); err != nil {
 			t.Fatal(err)
 		}
-		l, err := One("unix:" + path)
-		if !errors.Is(err, want) {
-			t.Errorf("folder of mode %v: got %v, want %v", mode, err, want)
+		l, err := One("unix:" + filepath.Join(folder, "s"))
+		if !errors.Is(err, test.want) {
+			t.Errorf("folder of mode %v in one of %v: got %v, want %v", test.folder, test.parent, err, test.want)
 		}
 		if err == nil {
 			l.Close()
