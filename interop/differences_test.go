@@ -17,7 +17,6 @@ type difference struct {
 
 var differences = []difference{
 	// The library's own.
-	{each, "HEAD of a page", "Content-Type", "-", "the library finds out no type for a HEAD"},
 
 	// Everybody's: lighttpd, Apache, nginx by its stanza, and the library.
 	{each, "Proxy header", "r.Header[Proxy]", "-", "CVE-2016-5385: it must not become HTTP_PROXY"},
