@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -179,73 +178,4 @@ func TestRunFinishesRequests(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	p.end(t)
-}
-
-func TestStopCutsWhatLasts(t *testing.T) {
-	began, cut := make(chan bool), make(chan bool)
-	srv := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
-		began <- true
-		<-r.Context().Done()
-		close(cut)
-	})}
-	back, err := backEnd(srv, "127.0.0.1:0", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error)
-	go func() { served <- back.serve() }()
-	answered := make(chan bool)
-	go func() {
-		direct := &http.Client{Transport: &gateway.Transport{Addr: back.name}}
-		if resp, err := direct.Get("http://site/"); err == nil {
-			_ = resp.Body.Close()
-		}
-		close(answered)
-	}()
-	<-began
-	stop([]part{back}, 0)
-	<-cut
-	<-answered
-	if err := <-served; !errors.Is(err, scgi.ErrServerClosed) {
-		t.Errorf("Serve returned %v", err)
-	}
-}
-
-func TestArguments(t *testing.T) {
-	const none = "(none)"
-	for _, test := range []struct{ args, scgi, http string }{
-		{"", "127.0.0.1:4000", "127.0.0.1:8080"},
-		{"4001", "127.0.0.1:4001", "127.0.0.1:8080"},
-		{"-http= 4001", "127.0.0.1:4001", ""},
-		{"-scgi unix:/run/a -http :80", "unix:/run/a", ":80"},
-		{"-scgi fd:0", "fd:0", ""},
-		{"-scgi systemd:", "systemd:", ""},
-		{"-scgi systemd: -http 127.0.0.1:8080", "systemd:", "127.0.0.1:8080"},
-		{"4001 4002", none, none},
-		{"-scgi 127.0.0.1:1 2", none, none},
-	} {
-		var a arguments
-		flags := flag.NewFlagSet("test", flag.ContinueOnError)
-		a.define(flags)
-		if err := flags.Parse(strings.Fields(test.args)); err != nil {
-			t.Fatal(err)
-		}
-		err := a.complete(flags)
-		if err != nil && test.scgi != none || err == nil && (a.scgi != test.scgi || a.http != test.http) {
-			t.Errorf("%q: got %q, %q, %v", test.args, a.scgi, a.http, err)
-		}
-	}
-}
-
-func TestDialable(t *testing.T) {
-	for want, addr := range map[string]net.Addr{
-		"127.0.0.1:1": &net.TCPAddr{IP: net.IPv4zero, Port: 1},
-		"[::1]:2":     &net.TCPAddr{IP: net.IPv6unspecified, Port: 2},
-		"10.0.0.1:3":  &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 3},
-		"unix:/run/a": &net.UnixAddr{Name: "/run/a", Net: "unix"},
-	} {
-		if got := dialable(addr); got != want {
-			t.Errorf("%v: got %q, want %q", addr, got, want)
-		}
-	}
 }

@@ -9,15 +9,18 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"example.com/scgi"
 	"example.com/scgi/gateway"
+	"example.com/scgi/prefork"
 )
 
 const mainEnv = "SCGI_TEST_MAIN"
@@ -26,7 +29,14 @@ func init() {
 	if os.Getenv(mainEnv) == "" {
 		return
 	}
+	if os.Getenv(mainEnv) == "fail" && prefork.IsChild() {
+		os.Exit(5)
+	}
 	Main(scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		if r.Env.Get("REQUEST_URI") == "/pid" {
+			fmt.Fprint(w, os.Getpid())
+			return
+		}
 		_, out := fmt.Fprintln(os.Stdout, "to the log")
 		_, err := fmt.Fprintln(os.Stderr, "to the log")
 		child := exec.Command("/bin/sh", "-c", "kill -PIPE $$")
@@ -73,5 +83,82 @@ func TestMainSurvivesTheReaderOfItsLog(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// command runs Main with args.
+func command(t *testing.T, variant string, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe, args...)
+	cmd.Env = append(os.Environ(), mainEnv+"="+variant)
+	return cmd
+}
+
+// Bad input is one line on standard error, and nothing on standard output.
+func TestMainRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	free := "unix:" + filepath.Join(t.TempDir(), "s")
+	for _, test := range []struct {
+		status int
+		args   []string
+	}{
+		{2, []string{"-processes", "2", "-min-processes", "3"}},
+		{2, []string{"4001", "4002"}},
+		{1, []string{"-user", "no such user"}},
+		{1, []string{"-user", "nobody", "-chroot", os.Args[0]}},
+		{1, []string{"-scgi", taken.Addr().String(), "-processes", "2"}},
+		{1, []string{"-http", taken.Addr().String()}},
+	} {
+		cmd := command(t, "serve", append([]string{"-scgi", free}, test.args...)...)
+		if test.args[0] == "4001" {
+			cmd = command(t, "serve", test.args...)
+		}
+		var stdout, stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err := cmd.Run()
+		if cmd.ProcessState.ExitCode() != test.status || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%q: %v, printed %q and %q", test.args, err, &stdout, &stderr)
+		}
+	}
+}
+
+func TestMainServesFromChildren(t *testing.T) {
+	addr := "unix:" + filepath.Join(t.TempDir(), "s")
+	cmd := command(t, "serve", "-scgi", addr, "-http=", "-processes", "2", "-workers", "1")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if first, _ := bufio.NewReader(stdout).ReadString('\n'); first != "SCGI on "+addr+"\n" {
+		t.Errorf("printed %q", first)
+	}
+	client := &http.Client{Transport: &gateway.Transport{Addr: addr}}
+	if got := get(client, "http://site/pid"); got == fmt.Sprint("200 ", cmd.Process.Pid) || !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %q; the parent is process %d", got, cmd.Process.Pid)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// If no child comes up, the program ends with a child's status.
+func TestMainEndsWithChildsStatus(t *testing.T) {
+	cmd := command(t, "fail", "-scgi", "unix:"+filepath.Join(t.TempDir(), "s"), "-http=", "-processes", "2")
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 5 {
+		t.Errorf("it ended with %v", err)
 	}
 }

@@ -24,8 +24,8 @@ func runAlone(ctx context.Context, s *settings) error {
 	}
 	a := &alone{notifier: newNotifier(s.log)}
 	defer a.notifier.close()
-	names, httpName := o.names()
-	a.service = o.service(s, names[0])
+	name, httpName := o.names(s)
+	a.service = o.service(s)
 	if err := s.id.assume(); err != nil {
 		o.close()
 		return err
@@ -36,12 +36,12 @@ func runAlone(ctx context.Context, s *settings) error {
 	a.start()
 	a.notifier.send("READY=1")
 	if s.OnReady != nil {
-		s.OnReady(shown(s, names), httpName)
+		s.OnReady(name, httpName)
 	}
 	return a.run(ctx, signals)
 }
 
-func (o *opened) service(s *settings, back string) *service {
+func (o *opened) service(s *settings) *service {
 	var listeners []net.Listener
 	for _, l := range o.scgi {
 		listeners = append(listeners, l)
@@ -49,15 +49,7 @@ func (o *opened) service(s *settings, back string) *service {
 	if o.http == nil {
 		return newService(s, listeners, nil, "")
 	}
-	return newService(s, listeners, o.http, back)
-}
-
-// shown is what OnReady is told of the sockets for SCGI.
-func shown(s *settings, names []string) string {
-	if len(names) > 1 {
-		return s.Addr
-	}
-	return names[0]
+	return newService(s, listeners, o.http, o.back())
 }
 
 func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
@@ -66,8 +58,8 @@ func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
 	cancelled := ctx.Done()
 	for {
 		select {
-		case sig := <-signals:
-			a.signal(sig)
+		case <-signals:
+			a.signal()
 		case <-cancelled:
 			cancelled = nil
 			a.end(nil)
@@ -84,9 +76,8 @@ func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
 }
 
 // signal ends the process in order, and at the second time at once.
-func (a *alone) signal(sig os.Signal) {
+func (a *alone) signal() {
 	if a.stopped == nil {
-		a.log.Info("prefork: ending", "signal", sig.String())
 		a.end(nil)
 		return
 	}

@@ -7,6 +7,7 @@ package prefork
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -118,7 +119,7 @@ func (p *parent) failed(err error) {
 	d := p.pause.grow()
 	if !p.cameUp {
 		if p.count(starting) == 0 {
-			p.stop(err)
+			p.stop(fmt.Errorf("prefork: no child comes up: %w", err))
 		}
 		return
 	}
@@ -159,7 +160,7 @@ func (p *parent) rise(c *process) {
 		p.pause.failures = 0
 		p.notifier.send("READY=1")
 		if p.OnReady != nil {
-			p.OnReady(shown(p.settings, p.sockets.Names), p.sockets.HTTPName)
+			p.OnReady(p.sockets.name, p.sockets.httpName)
 		}
 	}
 	p.swapIn(c)

@@ -41,13 +41,13 @@ func (id *identity) assume() error {
 	}
 	_, _ = time.Now().Zone() // reads the time zone, which is out of sight afterwards
 	if err := id.enterRoot(); err != nil {
-		return fmt.Errorf("change the root folder: %w", err)
+		return fmt.Errorf("prefork: change the root folder: %w", err)
 	}
 	if err := id.setIDs(); err != nil {
-		return fmt.Errorf("give up root: %w", err)
+		return fmt.Errorf("prefork: give up root: %w", err)
 	}
 	if err := id.verify(); err != nil {
-		return fmt.Errorf("give up root: %w", err)
+		return fmt.Errorf("prefork: give up root: %w", err)
 	}
 	return nil
 }

@@ -14,11 +14,13 @@ import (
 // endsInOrder checks that a request under way, and one that waits in the socket,
 // are answered after stop.
 func endsInOrder(t *testing.T, r role, stop func(*app)) {
-	a := run(t, r)
+	s := newSystemd(t)
+	a := run(t, r, s.env()...)
 	pid, answered := a.held()
 	waiting := a.queue("/")
 	stop(a)
-	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid})
+	s.expect("READY=1")
+	s.expect("STOPPING=1")
 	a.release(pid)
 	if err := <-answered; err != nil {
 		t.Errorf("under way: %v", err)
@@ -46,6 +48,7 @@ func TestEnd(t *testing.T) {
 			t.Run(name+addr, func(t *testing.T) {
 				t.Parallel()
 				endsInOrder(t, role{MaxProcesses: 1, MaxWorkers: 1, Addr: addr}, stop)
+				endsInOrder(t, role{MaxWorkers: 1, Addr: addr}, stop)
 			})
 		}
 	}
@@ -53,31 +56,41 @@ func TestEnd(t *testing.T) {
 
 // A second signal kills.
 func TestSecondSignal(t *testing.T) {
-	a := run(t, role{MaxProcesses: 1})
-	pid, answered := a.held()
-	a.signal(syscall.SIGTERM)
-	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid})
-	a.signal(syscall.SIGTERM)
-	if err := a.wait(); err == nil {
-		t.Error("it ended well")
-	}
-	if err := <-answered; err == nil {
-		t.Error("there was an answer")
+	for _, processes := range []int{0, 1} {
+		s := newSystemd(t)
+		a := run(t, role{MaxProcesses: processes}, s.env()...)
+		pid, answered := a.held()
+		a.signal(syscall.SIGTERM)
+		s.expect("READY=1")
+		s.expect("STOPPING=1")
+		a.signal(syscall.SIGTERM)
+		if err := <-answered; err == nil {
+			t.Error("there was an answer")
+		}
+		if processes == 0 {
+			a.release(pid)
+		}
+		if err := a.wait(); err == nil {
+			t.Error("it ended well")
+		}
 	}
 }
 
 // What takes longer than ShutdownTimeout is cut.
 func TestShutdownTimeout(t *testing.T) {
-	a := run(t, role{MaxProcesses: 1, ShutdownTimeout: 100 * time.Millisecond})
-	pid, answered := a.held()
-	a.signal(syscall.SIGTERM)
-	if err := <-answered; err == nil {
-		t.Error("there was an answer")
+	for _, processes := range []int{0, 1} {
+		a := run(t, role{MaxProcesses: processes, ShutdownTimeout: 100 * time.Millisecond})
+		pid, answered := a.held()
+		a.signal(syscall.SIGTERM)
+		if err := <-answered; err == nil {
+			t.Error("there was an answer")
+		}
+		a.awaitLog(1, "requests were cut: they took too long to finish", map[string]any{"pid": pid})
+		a.release(pid)
+		if err := a.wait(); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := a.wait(); err != nil {
-		t.Error(err)
-	}
-	a.awaitLog(1, "requests were cut, they lasted too long after the end was asked for", map[string]any{"pid": pid})
 }
 
 // A child that does not end even then is killed.

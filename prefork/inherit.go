@@ -25,17 +25,17 @@ const (
 
 // A legacy says what a child was started for.
 type legacy struct {
-	Addr, HTTPAddr string   // of the parent's Program
-	Names          []string // of the sockets for SCGI, as clients call them
-	HTTPName       string   // of the one for HTTP; empty: there is none
-	Bound          bool     // the sockets are not a supervisor's
+	Addr, HTTPAddr string // of the parent's Program
+	Sockets        int    // for SCGI; with HTTPAddr, another follows
+	Back           string // where the front end finds the server
+	Bound          bool   // the sockets are not a supervisor's
 }
 
 func (l *legacy) sockets() int {
-	if l.HTTPName != "" {
-		return len(l.Names) + 1
+	if l.HTTPAddr != "" {
+		return l.Sockets + 1
 	}
-	return len(l.Names)
+	return l.Sockets
 }
 
 // inherited is nil in a process that no parent has started. It is read before
@@ -74,9 +74,8 @@ func (l *legacy) service(s *settings) (*service, error) {
 		}
 		listeners = append(listeners, sock)
 	}
-	n := len(l.Names)
-	if l.HTTPName == "" {
+	if l.HTTPAddr == "" {
 		return newService(s, listeners, nil, ""), nil
 	}
-	return newService(s, listeners[:n], listeners[n], l.Names[0]), nil
+	return newService(s, listeners[:l.Sockets], listeners[l.Sockets], l.Back), nil
 }

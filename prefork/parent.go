@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-var errSecond = errors.New("a second signal cut what was under way")
+var errSecond = errors.New("prefork: a second signal cut what was under way")
 
 type parent struct {
 	*settings

@@ -174,8 +174,8 @@ type Program struct {
 var (
 	errMinimum   = errors.New("MinProcesses is greater than MaxProcesses")
 	errNegative  = errors.New("MinProcesses is negative")
-	errTwice     = errors.New("Run was called twice")
-	errAddresses = errors.New("the addresses have changed, which needs a restart")
+	errTwice     = errors.New("prefork: Run was called twice")
+	errAddresses = errors.New("prefork: the addresses have changed, which needs a restart")
 )
 
 // IsChild reports whether this process is a child that a parent's Run has
@@ -198,16 +198,11 @@ func (p *Program) Run(ctx context.Context) error {
 	}
 	switch {
 	case inherited != nil:
-		err = runChild(ctx, s)
+		return runChild(ctx, s)
 	case p.MaxProcesses == 0:
-		err = runAlone(ctx, s)
-	default:
-		err = runParent(ctx, s)
+		return runAlone(ctx, s)
 	}
-	if err != nil {
-		return fmt.Errorf("prefork: %w", err)
-	}
-	return nil
+	return runParent(ctx, s)
 }
 
 // settings is a Program with its defaults.

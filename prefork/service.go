@@ -60,7 +60,7 @@ func (v *service) stop() {
 		err = v.front.Shutdown(ctx)
 	}
 	if err = errors.Join(err, v.Server.Shutdown(ctx)); err != nil {
-		v.log.Warn("prefork: requests were cut, they lasted too long after the end was asked for", "pid", os.Getpid())
+		v.log.Warn("prefork: requests were cut: they took too long to finish", "pid", os.Getpid())
 		v.cut()
 	}
 	v.running.Wait()

@@ -11,7 +11,7 @@ import (
 	"example.com/scgi/internal/listen"
 )
 
-var errFrontEnd = errors.New("inside Chroot, HTTPAddr can't reach a unix socket: serve TCP, or no HTTP")
+var errFrontEnd = errors.New("prefork: inside Chroot, HTTPAddr can't reach a unix socket: serve TCP, or no HTTP")
 
 // opened are the listeners that a Program names.
 type opened struct {
@@ -57,22 +57,30 @@ func (o *opened) close() {
 	}
 }
 
-// names are the addresses by which clients reach SCGI, and HTTP.
-func (o *opened) names() (scgi []string, http string) {
-	for _, l := range o.scgi {
-		scgi = append(scgi, dialable(l.Addr()))
+// names are the addresses as they were opened: for OnReady.
+func (o *opened) names(s *settings) (addr, httpAddr string) {
+	addr = s.Addr
+	if a := o.scgi[0].Addr(); len(o.scgi) == 1 {
+		addr = a.String()
+		if a.Network() == "unix" {
+			addr = "unix:" + addr
+		}
 	}
 	if o.http != nil {
-		http = dialable(o.http.Addr())
+		httpAddr = dialable(o.http.Addr())
 	}
-	return scgi, http
+	return addr, httpAddr
 }
+
+// back is where the front end finds the server.
+func (o *opened) back() string { return dialable(o.scgi[0].Addr()) }
 
 // sockets are a parent's: bare descriptors.
 type sockets struct {
 	legacy
-	fds    []int    // in the order in which children get them
-	remove []func() // the files of unix sockets
+	name, httpName string   // for OnReady
+	fds            []int    // in the order in which children get them
+	remove         []func() // the files of unix sockets
 }
 
 // openSockets opens what s names.
@@ -83,7 +91,8 @@ func openSockets(s *settings) (*sockets, error) {
 	}
 	k := new(sockets)
 	k.Addr, k.HTTPAddr, k.Bound = s.Addr, s.HTTPAddr, !isForeign(s.Addr)
-	k.Names, k.HTTPName = o.names()
+	k.Sockets, k.Back = len(o.scgi), o.back()
+	k.name, k.httpName = o.names(s)
 	for _, l := range o.all() {
 		fd, remove, err := l.Release()
 		if err != nil {
