@@ -141,8 +141,9 @@ func (p *parent) hear(c *process, r report) {
 	if c.state == starting {
 		p.rise(c)
 	}
-	if c.isGood() {
-		p.pause.failures = 0
+	if !c.good && (r.Stats.Served > 0 || time.Since(c.ready) > youth) {
+		c.good = true
+		p.pause = pause{}
 	}
 	p.watchSilence(c)
 	p.answered()

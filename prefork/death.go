@@ -66,7 +66,7 @@ func (p *parent) watchSilence(c *process) {
 func (p *parent) hang(c *process) {
 	c.state, c.why = hung, "it did not report"
 	p.log.Error("prefork: child does not report; it is told to write its stacks, and killed",
-		"pid", c.Pid, "silent", time.Since(c.heard).Round(time.Millisecond))
+		"pid", c.Pid, "silent", millis(time.Since(c.heard)))
 	quitProcess(c.Process)
 	c.deadline = p.after(quitTime, func() { _ = c.Kill() })
 }
@@ -86,7 +86,7 @@ func (p *parent) bury(c *process, end *os.ProcessState, err error) {
 	if p.swapLost(c, err) {
 		return
 	}
-	if !p.stopping && (c.state == starting || c.state == serving && !c.isGood()) {
+	if !p.stopping && (c.state == starting || c.state == serving && !c.good) {
 		p.failed(err)
 	}
 }

@@ -53,6 +53,8 @@ type role struct {
 	MaxWorkers, MaxAbandoned int
 	RequestTimeout           time.Duration
 
+	Record string // the file in which handlers write down what they begin
+
 	Chdir string // main changes its folder
 	Fail  string // main ends with status 7 in a child while this file exists
 	Slow  string // main waits in a child while this file exists
@@ -109,7 +111,7 @@ func (r *role) play() error {
 		p.Addr = "127.0.0.1:1"
 	}
 	p.Server = &scgi.Server{
-		Handler:        newTestHandler(),
+		Handler:        newTestHandler(r.Record),
 		MaxWorkers:     r.MaxWorkers,
 		MaxAbandoned:   r.MaxAbandoned,
 		RequestTimeout: r.RequestTimeout,
@@ -138,7 +140,7 @@ func exists(path string) bool {
 
 // newTestHandler answers with its process id, after it has done what the path
 // says. SIGUSR1 releases what it holds.
-func newTestHandler() scgi.Handler {
+func newTestHandler(record string) scgi.Handler {
 	released, signals := make(chan bool), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
 	go func() {
@@ -148,6 +150,9 @@ func newTestHandler() scgi.Handler {
 	return scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		word, arg, _ := strings.Cut(r.Env.Get("REQUEST_URI")[1:], "/")
+		if record != "" {
+			writeDown(record, arg)
+		}
 		switch word {
 		case "exit":
 			status, _ := strconv.Atoi(arg)
@@ -184,6 +189,21 @@ func newTestHandler() scgi.Handler {
 		}
 		fmt.Fprint(w, os.Getpid())
 	})
+}
+
+// writeDown notes that this process has begun a request. A short write at the end
+// of a file is whole or not there, whoever else writes.
+func writeDown(record, number string) {
+	f, err := os.OpenFile(record, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%s %d\n", number, os.Getpid())
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
 }
 
 func tellWho(w io.Writer) {
@@ -588,6 +608,15 @@ func stateOf(pid int) byte {
 		return 0
 	}
 	return out[0]
+}
+
+func poll(t *testing.T, what string, found func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !found(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited for %s", what)
+		}
+	}
 }
 
 func makeFile(t *testing.T, path string) {

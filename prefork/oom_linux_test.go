@@ -10,16 +10,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
-// inMemoryGroup makes a command run in a control group that may have so much
-// memory.
-func inMemoryGroup(t *testing.T, limit int64) func(*exec.Cmd) {
-	needRoot(t)
+// limitMemory returns a function that makes a command run in a control group
+// which may have so much memory.
+func limitMemory(t *testing.T, limit int64) (func(*exec.Cmd), error) {
 	dir, err := makeMemoryGroup(limit)
 	if err != nil {
-		t.Skip(err)
+		return nil, err
 	}
 	t.Cleanup(func() {
 		poll(t, "the control group's end", func() bool { return os.Remove(dir) == nil })
@@ -28,11 +28,13 @@ func inMemoryGroup(t *testing.T, limit int64) func(*exec.Cmd) {
 		join := fmt.Sprintf(`echo $$ > %s/cgroup.procs; exec "$@"`, dir)
 		cmd.Args = append([]string{"sh", "-c", join, "sh", cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = "/bin/sh"
-	}
+	}, nil
 }
 
+var groups atomic.Int32
+
 func makeMemoryGroup(limit int64) (dir string, err error) {
-	name := fmt.Sprint("prefork-test-", os.Getpid())
+	name := fmt.Sprintf("prefork-test-%d-%d", os.Getpid(), groups.Add(1))
 	files := []string{"memory.limit_in_bytes", "memory.memsw.limit_in_bytes"}
 	dir = filepath.Join("/sys/fs/cgroup/memory", name)
 	if _, err := os.Stat("/sys/fs/cgroup/memory"); err != nil { // version 2
@@ -52,7 +54,11 @@ func makeMemoryGroup(limit int64) (dir string, err error) {
 // The kernel kills the child that takes the memory, not the parent, and the log
 // says so.
 func TestMemoryHogIsReplaced(t *testing.T) {
-	a := launch(t, role{MaxProcesses: 2, MinProcesses: 2}, inMemoryGroup(t, 96<<20))
+	limited, err := limitMemory(t, 96<<20)
+	if err != nil {
+		t.Skip(err)
+	}
+	a := launch(t, role{MaxProcesses: 2, MinProcesses: 2}, limited)
 	a.open()
 	for i := range 3 {
 		if _, err := a.get("/hog"); err == nil {

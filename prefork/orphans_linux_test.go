@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // asInit makes cmd process 1 of a PID namespace of its own.
@@ -42,15 +41,6 @@ func childOf(parent int, name string) (pid int, state string) {
 		}
 	}
 	return 0, ""
-}
-
-func poll(t *testing.T, what string, found func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !found(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited for %s", what)
-		}
-	}
 }
 
 // As process 1 the parent buries what it inherits, takes nobody's exit status

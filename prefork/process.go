@@ -35,6 +35,7 @@ type process struct {
 	heard    time.Time // its last report
 	busy     time.Time // the last report that told of work
 	report   report    // the last one
+	good     bool      // it has shown that the program works
 	memory   int64
 	bounds   bounds
 	silence  *time.Timer // runs when it is silent for too long
@@ -48,13 +49,10 @@ func (c *process) send(command byte) {
 	_, _ = c.commands.Write([]byte{command})
 }
 
-func (c *process) age() time.Duration { return time.Since(c.started).Round(time.Millisecond) }
+func (c *process) age() time.Duration { return millis(time.Since(c.started)) }
 
-// isGood reports whether a child has shown that its program works: it has served
-// a request, or was there for a while.
-func (c *process) isGood() bool {
-	return !c.ready.IsZero() && (c.report.Stats.Served > 0 || time.Since(c.ready) > youth)
-}
+// millis is d for people.
+func millis(d time.Duration) time.Duration { return d - d%time.Millisecond }
 
 // release lets go of all that belongs to a child that has ended.
 func (c *process) release() {

@@ -16,9 +16,10 @@ import (
 
 const (
 	// reportInterval is how often a child reports. Its first reports come
-	// faster, so that the parent soon knows whether a new child is good.
+	// faster: whether it has served anything decides how soon another one is
+	// started if it dies.
 	reportInterval      = time.Second
-	firstReportInterval = 50 * time.Millisecond
+	firstReportInterval = time.Millisecond
 
 	// leaveTime is how long a child that someone else has asked to end waits
 	// for its parent's word.

@@ -1,0 +1,12 @@
+//go:build unix && !linux
+
+package prefork
+
+import (
+	"errors"
+	"os/exec"
+	"testing"
+)
+
+// limitMemory can't here.
+func limitMemory(*testing.T, int64) (func(*exec.Cmd), error) { return nil, errors.ErrUnsupported }
