@@ -1,4 +1,4 @@
-.PHONY: test race fuzz interop lint ci bench bench-quick bench-hosts dist soak
+.PHONY: test race fuzz interop lint ci bench bench-quick bench-hosts dist kill soak
 
 test:
 	go test ./...
@@ -32,6 +32,9 @@ bench-hosts:
 dist:
 	for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -w -X main.stamp=$(shell git describe --tags --always --dirty)' -o dist/scgi-linux-$$arch ./cmd/scgi || exit; done
 	cp cmd/scgi/scgi.1 dist/
+
+kill:
+	SCGI_INTEROP=1 go test -v -run UnderLoad -timeout 30m ./prefork -kills 200 -exits 50 -overflows 10 -hogs 10 -reloads 100 -recycles 1000 -restarts 100
 
 soak:
 	mkdir -p bench/out

@@ -31,6 +31,7 @@ const patience = 30 * time.Second
 // seen is what the app says of itself.
 type seen struct {
 	Pid    int
+	Parent int
 	UID    int
 	GID    int
 	Groups []int
@@ -104,7 +105,7 @@ func startApp(t *testing.T, cmd *exec.Cmd) *process {
 		p.err = cmd.Wait()
 	}()
 	t.Cleanup(func() { _ = p.end(t, syscall.SIGKILL) })
-	p.addr = p.next(t)
+	p.addr = strings.TrimPrefix(p.next(t), "SCGI on ")
 	return p
 }
 

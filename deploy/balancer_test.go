@@ -44,8 +44,8 @@ var lost = map[webserver.Kind]map[string]statusError{
 func testBalancer(t *testing.T, kind webserver.Kind) {
 	app := buildApp(t)
 	stanza := strings.Replace(readFile(t, filepath.Join("balancer", string(kind)+".conf")), "listen 80;", "listen LISTEN;", 1)
-	first := startApp(t, exec.Command(app, "-hold", "-scgi", net.JoinHostPort(hosts[0], "0")))
-	second := startApp(t, exec.Command(app, "-scgi", net.JoinHostPort(hosts[1], "0")))
+	first := startApp(t, exec.Command(app, "-hold", "-http=", "-scgi", net.JoinHostPort(hosts[0], "0")))
+	second := startApp(t, exec.Command(app, "-http=", "-scgi", net.JoinHostPort(hosts[1], "0")))
 	stanza = setPort(t, setPort(t, stanza, first.addr), second.addr)
 	l := startLoad(t, "http://"+webserver.Start(t, kind, webserver.Config{Server: stanza}))
 	l.awaitAnswer(t, first.cmd.Process.Pid)
@@ -77,7 +77,7 @@ func testBalancer(t *testing.T, kind webserver.Kind) {
 	}
 	l.awaitRounds(20)
 
-	again := startApp(t, exec.Command(app, "-scgi", first.addr))
+	again := startApp(t, exec.Command(app, "-http=", "-scgi", first.addr))
 	l.awaitAnswer(t, again.cmd.Process.Pid)
 	l.stop()
 	if laterGets, laterPosts := l.failures(); laterGets != gets || laterPosts != posts {

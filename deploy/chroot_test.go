@@ -32,24 +32,24 @@ func TestChroot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can chroot")
 	}
-	uid, gid := ids(t, "nobody", "www-data")
+	uid, gid := ids(t, "nobody", "nogroup")
 	webserver.Need(t, webserver.Nginx)
-	root := filepath.Join(webserver.TempDir(t), "jail")
+	dir := webserver.TempDir(t)
+	root, path := filepath.Join(dir, "jail"), filepath.Join(dir, "app.sock")
 	// Twice: the second start finds what the first has left.
 	for _, signal := range []os.Signal{syscall.SIGKILL, syscall.SIGTERM} {
-		p := startApp(t, exec.Command("chroot/run.sh", root, buildApp(t)))
-		path := filepath.Join(root, "run/app.sock")
+		p := startApp(t, exec.Command("chroot/run.sh", root, path, buildApp(t)))
 		stanza := strings.ReplaceAll(behindSocket, "SOCKET", path)
 		client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 		got, err := ask(client, http.MethodGet, "http://"+webserver.Start(t, webserver.Nginx, webserver.Config{Server: stanza}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Pid != p.cmd.Process.Pid || got.UID != uid || got.GID != gid {
-			t.Errorf("process %d runs as %d:%d; want %d, %d:%d", got.Pid, got.UID, got.GID, p.cmd.Process.Pid, uid, gid)
+		if got.Parent != p.cmd.Process.Pid || got.UID != uid || got.GID != gid {
+			t.Errorf("a child of process %d runs as %d:%d; want %d, %d:%d", got.Parent, got.UID, got.GID, p.cmd.Process.Pid, uid, gid)
 		}
-		if !slices.Equal(got.Groups, []int{gid}) || !slices.Equal(got.Root, []string{"app", "run"}) || len(got.Env) > 0 {
-			t.Errorf("it has groups %v, sees %q and has %d variables", got.Groups, got.Root, len(got.Env))
+		if !slices.Equal(got.Groups, []int{gid}) || len(got.Root) > 0 || len(got.Env) > 0 {
+			t.Errorf("it has groups %v, sees %q and has the variables %q", got.Groups, got.Root, got.Env)
 		}
 		if err := p.end(t, signal); err != nil && signal == syscall.SIGTERM {
 			t.Error(err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,7 +33,7 @@ func TestUnitsVerify(t *testing.T) {
 }
 
 // verifyUnits has systemd read a service and its socket below a root in which the
-// program is where they say.
+// programs are where they say.
 func verifyUnits(t *testing.T, service, socket string) {
 	t.Helper()
 	analyze := webserver.NeedProgram(t, "systemd", "systemd-analyze")
@@ -43,14 +44,17 @@ func verifyUnits(t *testing.T, service, socket string) {
 			break
 		}
 	}
-	program := filepath.Join(root, strings.Fields(value(t, service, "ExecStart"))[0])
-	for _, dir := range []string{units, filepath.Dir(program)} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(units, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range regexp.MustCompile(`(?m)^Exec\w+=(\S+)`).FindAllStringSubmatch(readFile(t, service), -1) {
+		program := filepath.Join(root, command[1])
+		if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.WriteFile(program, nil, 0o755); err != nil {
-		t.Fatal(err)
+		if err := os.WriteFile(program, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	args := []string{"verify", "--root=" + root, "--man=no", "--recursive-errors=no"}
 	for _, unit := range []string{service, socket} {
@@ -149,14 +153,31 @@ func (s *supervisor) command(t *testing.T, app string) *exec.Cmd {
 
 func (s *supervisor) expect(t *testing.T, want string) {
 	t.Helper()
+	if got := s.next(t); got != want {
+		t.Errorf("systemd was told %q, want %q", got, want)
+	}
+}
+
+func (s *supervisor) next(t *testing.T) string {
+	t.Helper()
 	if err := s.notify.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 4096)
 	n, err := s.notify.Read(buf)
-	if got := string(buf[:n]); got != want || err != nil {
-		t.Errorf("systemd was told %q, %v; want %q", got, err, want)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return string(buf[:n])
+}
+
+// expectReload reads what systemd is told of a reload.
+func (s *supervisor) expectReload(t *testing.T) {
+	t.Helper()
+	if got := s.next(t); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
+		t.Errorf("systemd was told %q", got)
+	}
+	s.expect(t, "READY=1")
 }
 
 // A restart: what comes while the app is away waits in the socket.
@@ -174,11 +195,15 @@ func TestUnitRestart(t *testing.T) {
 			waiting <- answer{got, err}
 		}()
 		p := startApp(t, s.command(t, app))
-		if got := <-waiting; got.err != nil || got.Pid != p.cmd.Process.Pid {
-			t.Errorf("process %d answered, %v; want %d", got.Pid, got.err, p.cmd.Process.Pid)
+		if got := <-waiting; got.err != nil || got.Parent != p.cmd.Process.Pid {
+			t.Errorf("a child of process %d answered, %v; want %d", got.Parent, got.err, p.cmd.Process.Pid)
 		}
 		s.expect(t, "READY=1")
 		s.expect(t, "WATCHDOG=1")
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Error(err)
+		}
+		s.expectReload(t)
 		err := p.end(t, syscall.SIGTERM)
 		s.expect(t, "STOPPING=1")
 		if err != nil {

@@ -178,6 +178,22 @@ func TestPizzaCareless(t *testing.T) {
 	}
 }
 
+func TestPizzaBails(t *testing.T) {
+	x := startAnywhere(t, "pizza", "-bail", "-processes", "2", "-workers", "1")
+	direct := &http.Client{Transport: &gateway.Transport{Addr: x.scgi}}
+	const order, ok = "http://site/?pizza=hawaii&drink=beer", `200 One pizza "hawaii" and one "beer", coming up.\n`
+	wantFrom(t, direct, order, ok)
+	if resp, err := direct.Get("http://site/?pizza=hawaii"); err == nil {
+		resp.Body.Close()
+		t.Error("an order that ends its process was answered")
+	}
+	wantFrom(t, direct, order, ok)
+	x.stop(t)
+	if !strings.Contains(x.log.String(), "bails out: no drink") || !strings.Contains(x.log.String(), "child has died") {
+		t.Errorf("the log does not say what happened:\n%s", &x.log)
+	}
+}
+
 func TestEnviron(t *testing.T) {
 	x := start(t, "environ", "-http", "127.0.0.1:0", "0")
 	x.want(t, "a%20b?c", `200 .*QUERY_STRING: "c"\n.*`)

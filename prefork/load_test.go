@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ var (
 	overflows = flag.Int("overflows", 2, "let `n` handlers overflow their stack")
 	hogs      = flag.Int("hogs", 2, "let `n` handlers take all memory")
 	reloads   = flag.Int("reloads", 4, "reload `n` times")
+	restarts  = flag.Int("restarts", 4, "end the program and start it again `n` times, with a supervisor's socket")
 	recycles  = flag.Int("recycles", 10, "replace `n` worn children")
 )
 
@@ -269,30 +271,31 @@ func (l *load) checkNginx() {
 }
 
 // child is any child that serves.
-func (l *load) child() int {
+func (l *load) child() (pid int) {
+	l.t.Helper()
+	poll(l.t, "a child", func() bool {
+		if pids := l.children(); len(pids) > 0 {
+			pid = pids[rand.N(len(pids))]
+		}
+		return pid > 0
+	})
+	return pid
+}
+
+// children are those that serve, as the log has it.
+func (l *load) children() (pids []int) {
 	l.a.mu.Lock()
 	defer l.a.mu.Unlock()
-	var pids []int
 	for _, r := range l.a.log {
 		pid, _ := r["pid"].(float64)
 		switch r["msg"] {
 		case "prefork: child serves":
 			pids = append(pids, int(pid))
 		case "prefork: child has died", "prefork: child has ended":
-			pids = remove(pids, int(pid))
+			pids = slices.DeleteFunc(pids, func(p int) bool { return p == int(pid) })
 		}
 	}
-	return pids[rand.N(len(pids))]
-}
-
-func remove(pids []int, pid int) []int {
-	var left []int
-	for _, p := range pids {
-		if p != pid {
-			left = append(left, p)
-		}
-	}
-	return left
+	return pids
 }
 
 // Whatever kills children, only the requests in them fail.
@@ -351,4 +354,28 @@ func TestRecyclesUnderLoad(t *testing.T) {
 			t.Errorf("%d requests failed", n)
 		}
 	})
+}
+
+// A supervisor's socket outlives the program: what comes while the program is
+// away waits in it.
+func TestRestartsUnderLoad(t *testing.T) {
+	webserver.Need(t, webserver.Nginx)
+	for network, addr := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(tempDir(t), "s")} {
+		t.Run(network, func(t *testing.T) {
+			r := role{Addr: "fd:0", Record: filepath.Join(tempDir(t), "record")}
+			socket := supervised(t, network, addr)
+			pass := func(cmd *exec.Cmd) { cmd.Stdin = socket.file }
+			l := startLoad(t, r, pass)
+			for range *restarts {
+				l.awaitAnswers(loadClients)
+				l.a.end()
+				l.a = launch(t, r, pass)
+			}
+			l.awaitAnswers(loadClients)
+			l.check()
+			if n := len(l.failed); n > 0 {
+				t.Errorf("%d requests failed", n)
+			}
+		})
+	}
 }

@@ -109,8 +109,9 @@ const (
 // zero is the default and negative is no limit.
 type Program struct {
 	// Server serves the requests, in each child or, without children, in this
-	// process. Its Logger also gets the Program's lines. Nil means a zero
-	// Server.
+	// process. Its Logger also gets the Program's lines. Its MaxQueue and
+	// QueueTimeout have nothing to do in children: requests wait in the
+	// sockets. Nil means a zero Server.
 	Server *scgi.Server
 
 	// Addr is the address to serve, in the grammar of [scgi.Listen]. Each of
@@ -118,7 +119,8 @@ type Program struct {
 	Addr string
 
 	// HTTPAddr is a TCP address to serve the same over HTTP, for trying the
-	// program in a browser. Empty means none.
+	// program in a browser: children serve it too, and one that dies takes its
+	// HTTP connections along. Empty means none.
 	HTTPAddr string
 
 	// MaxProcesses bounds the children. Zero means none: this process serves

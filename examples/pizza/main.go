@@ -14,6 +14,15 @@
 // gets the panic with its stack, another worker takes the place of the one that
 // died, and the next order is served, by the same process.
 //
+// With -bail it ends its process instead, and everything in it. So that this costs
+// nobody else, let each request have a process:
+//
+//	go run ./examples/pizza -bail -processes 8 -workers 1
+//	http://127.0.0.1:8080/?pizza=hawaii
+//
+// That client gets no answer (behind a web server, a 502), the log gets the end of
+// the process, and the next order is served by another one.
+//
 // To put it under /pizza of a web server:
 //
 // nginx:
@@ -47,7 +56,10 @@ import (
 	"example.com/scgi/app"
 )
 
-var careless = flag.Bool("careless", false, "panic at an order that is not complete")
+var (
+	careless = flag.Bool("careless", false, "panic at an order that is not complete")
+	bail     = flag.Bool("bail", false, "end the process at an order that is not complete")
+)
 
 func main() {
 	app.Main(scgi.HandlerFunc(order))
@@ -59,6 +71,9 @@ func order(w http.ResponseWriter, r *scgi.Request) {
 	if !*careless {
 		for _, name := range []string{"pizza", "drink"} {
 			if query.Get(name) == "" {
+				if *bail {
+					log.Fatalf("process %d bails out: no %s", os.Getpid(), name)
+				}
 				http.Error(w, "missing argument: "+name, http.StatusBadRequest)
 				return
 			}

@@ -6,7 +6,6 @@ package listen
 import (
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,7 +21,7 @@ type socket interface {
 }
 
 // A Listener is a listening socket that One or All opened. Its methods are safe
-// for concurrent use, except SetAddr.
+// for concurrent use.
 type Listener struct {
 	socket
 
@@ -74,22 +73,12 @@ func (l *Listener) File() (*os.File, error) {
 	return l.socket.File()
 }
 
-// SetInherited sets what IsInherited reports. Package restart calls it when it
-// has passed the socket on.
+// SetInherited sets what IsInherited reports. Package prefork calls it at the end
+// of the program, when nobody is left to answer what waits in the backlog.
 func (l *Listener) SetInherited(inherited bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inherited = inherited
-}
-
-// SetAddr makes the file of an inherited unix socket this listener's to remove.
-// Package restart calls it, before anyone else has l, with the address that the
-// socket was opened with.
-func (l *Listener) SetAddr(addr string) {
-	if strings.HasPrefix(addr, "unix:") {
-		l.path = l.Addr().String()
-		l.file, _ = os.Lstat(l.path)
-	}
 }
 
 // Waitable returns a copy of the socket that can be waited on without accepting,
