@@ -4,6 +4,7 @@ package scgi
 // left of it after Hijack, and its end under a reply.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -103,6 +106,74 @@ func checkClosed(t *testing.T, c net.Conn) {
 			t.Errorf("%s on a closed connection: %v", name, err)
 		}
 	}
+}
+
+// The collector closes a hijacked connection that its handler has forgotten.
+func TestForgottenHijackedConnIsClosed(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+				t.Error(err)
+			}
+		})}, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/"))
+		ended := make(chan error)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			ended <- err
+		}()
+		for end := time.Now().Add(patience); ; {
+			runtime.GC()
+			select {
+			case err := <-ended:
+				if err != io.EOF {
+					t.Error(err)
+				}
+				return
+			default:
+			}
+			if time.Now().After(end) {
+				t.Fatal("it is still open")
+			}
+		}
+	})
+}
+
+// Goroutines that write to a hijacked connection at the same time do not mix their
+// bytes.
+func TestHijackedConnWritesWhole(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		const size, times = 1 << 20, 4
+		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			var writing sync.WaitGroup
+			for _, letter := range []string{"a", "b"} {
+				writing.Go(func() {
+					for range times {
+						io.WriteString(c, strings.Repeat(letter, size))
+					}
+				})
+			}
+			writing.Wait()
+		})}, l)
+		c := dial(t, l.Addr())
+		io.WriteString(c, get("/"))
+		block := make([]byte, size)
+		for range 2 * times {
+			if _, err := io.ReadFull(c, block); err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(block, block[:1]); n != size {
+				t.Fatalf("of %d bytes %d are %q", size, n, block[0])
+			}
+		}
+	})
 }
 
 func TestIPv6(t *testing.T) {

@@ -1,9 +1,11 @@
 package scgi
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +111,42 @@ func TestSharedListenerIsNotHoarded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A listener whose connections are all long-lived does not keep the room from
+// another one.
+func TestMaxConnsOfTwoListeners(t *testing.T) {
+	a, b := listen(t, "unix"), listen(t, "unix")
+	hold := make(chan bool)
+	s := &Server{MaxConns: 2, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		if r.Env.Get("REQUEST_URI") == "/long" {
+			hold <- true
+			<-hold
+		}
+	})}
+	start(t, s, a)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(b) }()
+	long := dial(t, a.Addr())
+	io.WriteString(long, get("/long"))
+	<-hold
+	for range 50 {
+		var both sync.WaitGroup
+		for _, l := range []net.Listener{a, b} {
+			both.Go(func() {
+				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
+					t.Errorf("%+v", r)
+				}
+			})
+		}
+		both.Wait()
+	}
+	hold <- true
+	io.ReadAll(long)
+	if err := s.Shutdown(within(patience)); err != nil {
+		t.Error(err)
+	}
+	<-served
 }
 
 func TestBodyLimit(t *testing.T) {
@@ -221,6 +260,63 @@ func TestReadAndWriteTimeoutsAreRenewedByProgress(t *testing.T) {
 			peers.Wait()
 		}
 	})
+}
+
+// By default a peer may stop reading for as long as it likes.
+func TestNoWriteTimeoutByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := strings.Repeat("x", 1<<20)
+		dial := pipeServer(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { io.WriteString(w, body) })})
+		c := dial()
+		io.WriteString(c, get("/"))
+		time.Sleep(24 * time.Hour) // the bubble's time
+		raw, err := io.ReadAll(c)
+		if err != nil || !strings.HasSuffix(string(raw), body) {
+			t.Errorf("%d bytes, %v", len(raw), err)
+		}
+	})
+}
+
+// A reply that WriteTimeout breaks off ends in a reset, and the access log counts
+// the bytes that went out.
+func TestStalledReplyIsCutAndCounted(t *testing.T) {
+	for _, kind := range []string{"tcp", "tcp net", "tcp portable"} {
+		t.Run(kind, func(t *testing.T) {
+			var access syncBuffer
+			l := listen(t, kind)
+			const size = 64 << 20
+			s := &Server{
+				WriteTimeout: 100 * time.Millisecond,
+				AccessLog:    slog.New(slog.NewJSONHandler(&access, nil)),
+				Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+					w.Write(make([]byte, 5))
+					w.Write(make([]byte, size))
+				}),
+			}
+			start(t, s, l)
+			c := dial(t, l.Addr())
+			io.WriteString(c, get("/"))
+			for access.String() == "" {
+				time.Sleep(time.Millisecond)
+			}
+			var row struct {
+				Out int64
+				Cut bool
+			}
+			if err := json.Unmarshal([]byte(access.String()), &row); err != nil {
+				t.Fatal(err)
+			}
+			if !row.Cut || row.Out <= 5 || row.Out >= size {
+				t.Errorf("the access log says %+v", row)
+			}
+			if out := s.Stats().BytesOut; out != row.Out {
+				t.Errorf("Stats counts %d bytes, the access log %d", out, row.Out)
+			}
+			if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the reply ends with %v", err)
+			}
+		})
+	}
 }
 
 func TestHandlersOwnDeadlines(t *testing.T) {

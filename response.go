@@ -54,6 +54,7 @@ type response struct {
 	head   int                // length of the head in buf
 	length int64              // declared or known Content-Length, or lengthUnknown or lengthOmitted
 	wrote  int64              // body bytes
+	unsent int64              // how many of wrote the peer did not get
 	status int                // zero: not decided
 	err    error              // of the first failed send
 	gone   chan bool          // CloseNotify's, nil until asked
@@ -219,7 +220,7 @@ func (w *response) admit(n int64) error {
 
 // send sends the buffer and then more.
 func (w *response) send(more []byte) error {
-	out := w.buf
+	out, body := w.buf, w.gathered()+len(more)
 	if w.status != 0 && !w.headSent {
 		out = w.complete(more)
 		w.headSent = true
@@ -228,13 +229,23 @@ func (w *response) send(more []byte) error {
 	if len(out)+len(more) == 0 || w.err != nil {
 		return w.err
 	}
+	sent := 0
 	if w.err = w.begin(); w.err == nil {
-		_, w.err = w.x.conn.Write(out, more)
+		sent, w.err = w.x.conn.Write(out, more)
 	}
 	if w.err != nil {
+		w.unsent = int64(min(body, len(out)+len(more)-sent))
 		w.x.ctx.end() // the peer is gone
 	}
 	return w.err
+}
+
+// gathered returns the number of body bytes in the buffer.
+func (w *response) gathered() int {
+	if w.status != 0 && !w.headSent {
+		return len(w.buf) - w.head - headGap
+	}
+	return len(w.buf)
 }
 
 // begin is called before each byte that is sent. It fails if the server has
@@ -358,20 +369,27 @@ func (w *response) replyError(status int, text string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sent.Store(true)
-	w.status, w.wrote, w.length, w.raw = status, int64(len(text)+1), lengthUnknown, false
+	w.status, w.wrote, w.unsent, w.length, w.raw = status, int64(len(text)+1), 0, lengthUnknown, false
 	_, w.err = w.x.conn.Write([]byte(errorReply(status, text)), nil)
 	return w.err
 }
 
 // summary returns the reply's row of the access log; cut reports that it was not
 // sent whole.
-func (w *response) summary() (status int, wrote int64, cut bool) {
+func (w *response) summary() (status int, sent int64, cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.raw {
-		return 0, w.wrote, w.err != nil
+	sent = w.wrote - w.unsent
+	switch {
+	case w.isHead:
+		sent = 0
+	case w.store != nil: // the reply broke off
+		sent -= int64(w.gathered())
 	}
-	return w.status, w.wrote, w.err != nil || w.length > w.wrote && !w.isHead && bodyAllowed(w.status)
+	if w.raw {
+		return 0, sent, w.err != nil
+	}
+	return w.status, sent, w.err != nil || w.length > w.wrote && !w.isHead && bodyAllowed(w.status)
 }
 
 // close ends the reply: later writes fail.
