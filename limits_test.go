@@ -113,40 +113,37 @@ func TestSharedListenerIsNotHoarded(t *testing.T) {
 	}
 }
 
-// A listener whose connections are all long-lived does not keep the room from
-// another one.
+// Every listener learns of room, not only one that has nothing to accept.
 func TestMaxConnsOfTwoListeners(t *testing.T) {
 	a, b := listen(t, "unix"), listen(t, "unix")
-	hold := make(chan bool)
+	held := make(chan bool)
 	s := &Server{MaxConns: 2, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-		if r.Env.Get("REQUEST_URI") == "/long" {
-			hold <- true
-			<-hold
+		if r.Env.Get("REQUEST_URI") == "/hold" {
+			held <- true
+			io.ReadAll(r.Body)
 		}
 	})}
 	start(t, s, a)
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(b) }()
-	long := dial(t, a.Addr())
-	io.WriteString(long, get("/long"))
-	<-hold
-	for range 50 {
-		var both sync.WaitGroup
-		for _, l := range []net.Listener{a, b} {
-			both.Go(func() {
-				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
-					t.Errorf("%+v", r)
-				}
-			})
+	start(t, s, b)
+	hold := func(l net.Listener) (release func()) {
+		c := dial(t, l.Addr())
+		request := encode("", "CONTENT_LENGTH", "1", "SCGI", "1", "REQUEST_URI", "/hold")
+		io.WriteString(c, request)
+		<-held
+		return func() {
+			io.WriteString(c, "x")
+			io.ReadAll(c)
 		}
-		both.Wait()
 	}
-	hold <- true
-	io.ReadAll(long)
-	if err := s.Shutdown(within(patience)); err != nil {
-		t.Error(err)
+	long, first, second := hold(a), hold(a), hold(b) // now both wait for room
+	first()
+	second()
+	for _, l := range []net.Listener{a, b} {
+		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
+			t.Errorf("%+v", r)
+		}
 	}
-	<-served
+	long()
 }
 
 func TestBodyLimit(t *testing.T) {

@@ -152,7 +152,7 @@ func TestLateRequestAmongEndlessOthers(t *testing.T) {
 		return ctx
 	}}, l)
 	io.WriteString(dial(t, l.Addr()), get("/"))
-	if r := parseReply(t, <-answered); r.Status != 200 || accepted.Load() == most {
+	if r := parseReply(t, <-answered); r.Status != 200 || accepted.Load() >= most {
 		t.Errorf("%+v after %d others", r, accepted.Load())
 	}
 }
