@@ -47,7 +47,8 @@ func TestRecycled(t *testing.T) {
 
 // Children that are all worn at once are replaced one after the other.
 func TestRecycledOneByOne(t *testing.T) {
-	a := run(t, role{MaxProcesses: 3, MinProcesses: 3, MaxAge: 100 * time.Millisecond})
+	// Long enough for all three to serve before the first is old, on a busy machine too.
+	a := run(t, role{MaxProcesses: 3, MinProcesses: 3, MaxAge: time.Second})
 	a.awaitLog(6, "child has ended", nil)
 	a.end()
 	a.checkOrder(3)
