@@ -21,6 +21,7 @@ import (
 // handler keeps of it stays true.
 type exchange struct {
 	Request
+	header Env // the Request's, whatever the handler does to that
 	conn   *conn
 	body   body
 	reply  response
@@ -32,7 +33,7 @@ type exchange struct {
 	state     atomic.Int32  // running, settled, abandoned or hijacked
 	whole     atomic.Bool   // the reply was sent
 	queued    time.Duration // until the handler was called
-	began     time.Time     // when it was; only for the access log
+	began     atomic.Int64  // when it was, in nanoseconds of the server's life; zero if nobody asks
 	timeLimit *time.Timer   // nil without RequestTimeout
 	slow      *time.Timer   // nil without OnSlow
 }
@@ -41,7 +42,7 @@ type exchange struct {
 // bytes, as far as they have come, are in rest.
 func newExchange(c *conn, env Env, h header, rest string) *exchange {
 	early := rest[:min(int64(len(rest)), h.length)]
-	x := &exchange{conn: c, alone: h.alone(), extra: rest[len(early):]}
+	x := &exchange{header: env, conn: c, alone: h.alone(), extra: rest[len(early):]}
 	x.Request = Request{Env: env, ContentLength: max(h.length, h.client), Body: &x.body, ctx: &x.ctx, peer: c}
 	x.body.conn, x.body.early = c, early
 	x.body.length, x.body.isCut = h.length, h.isCut()
@@ -59,8 +60,8 @@ func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
 		return true
 	}
 	x.worker, x.queued = w, w.waited
-	if s.AccessLog != nil {
-		x.began = time.Now()
+	if s.AccessLog != nil || s.watched.Load() {
+		x.began.Store(int64(time.Since(s.born)))
 	}
 	x.limitTime()
 	x.watchTime()

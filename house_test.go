@@ -19,10 +19,11 @@ import (
 // mayImport lists, for each package that must not reach up, the packages of this
 // module that it may import. The root package serves; nothing below it knows it.
 var mayImport = map[string][]string{
-	"":                {"internal/listen", "internal/socket", "internal/wire"},
+	"":                {"internal/listen", "internal/socket", "internal/status", "internal/wire"},
 	"gateway":         {"internal/socket", "internal/wire"},
 	"internal/listen": {},
 	"internal/socket": {},
+	"internal/status": {},
 	"internal/wire":   {},
 }
 

@@ -108,6 +108,11 @@ func stackOf(id string) []byte {
 	return nil
 }
 
+// ran is how long ago the handler began, if anyone asked for that before.
+func (x *exchange) ran() time.Duration {
+	return time.Since(x.conn.srv.born) - time.Duration(x.began.Load())
+}
+
 // logAccess records a request that has ended.
 func (x *exchange) logAccess(panicked bool) {
 	log := x.conn.srv.AccessLog
@@ -118,7 +123,7 @@ func (x *exchange) logAccess(panicked bool) {
 	x.conn.srv.guard(func() {
 		log.Info("scgi: request",
 			"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
-			"in", x.body.taken(), "out", sent, "queued", x.queued, "ran", time.Since(x.began),
+			"in", x.body.taken(), "out", sent, "queued", x.queued, "ran", x.ran(),
 			"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.RemoteAddr(), "panic", panicked, "cut", cut)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"expvar"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,11 +15,13 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"example.com/scgi/internal/socket"
+	"example.com/scgi/internal/status"
 )
 
 // exchangeOn sends a request on a pipe and returns the reply, on a channel.
@@ -321,8 +324,11 @@ func TestStatsHandler(t *testing.T) {
 			t.Errorf("for Prometheus: %s", text)
 		}
 	}
-	if text := show("/", "text/html"); !strings.Contains(text, "connections_accepted_total") {
-		t.Errorf("for a person: %s", text)
+	if text := show("/", "*/*"); !strings.Contains(text, "connections_accepted_total") {
+		t.Errorf("for a terminal: %s", text)
+	}
+	if page := show("/", "text/html"); !strings.Contains(page, "<svg") {
+		t.Errorf("for a browser: %s", page)
 	}
 	if text := expvar.Func(func() any { return s.Stats() }).String(); !strings.Contains(text, `"Accepted":2`) {
 		t.Errorf("expvar: %s", text)
@@ -331,7 +337,7 @@ func TestStatsHandler(t *testing.T) {
 
 // The Accept fields are what Prometheus sends, by version and scrape_protocols.
 func TestStatsHandlerKnowsPrometheus(t *testing.T) {
-	const page, metrics = "text/plain; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
+	const page, text, metrics = "text/html; charset=utf-8", "text/plain; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
 	tests := []struct{ who, accept, want string }{
 		{"Prometheus 1.8", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", metrics},
 		{"Prometheus 2.0", "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", metrics},
@@ -342,9 +348,9 @@ func TestStatsHandlerKnowsPrometheus(t *testing.T) {
 		{"Prometheus 3, PrometheusProto", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,*/*;q=0.5", metrics},
 		{"Firefox", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", page},
 		{"Chrome", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7", page},
-		{"curl", "*/*", page},
+		{"curl", "*/*", text},
 		{"lynx", "text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01", page},
-		{"nobody", "", page},
+		{"nobody", "", text},
 		{"a script", "application/json", "application/json"},
 	}
 	for _, test := range tests {
@@ -411,5 +417,52 @@ func BenchmarkAccessLog(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		x.logAccess(false)
+	}
+}
+
+// The page shows the requests that run longest, whatever a handler does to its
+// Request, and none that has ended.
+func TestStatsHandlerShowsRequestsUnderWay(t *testing.T) {
+	const many = status.MaxRequests + 4
+	began, release := make(chan bool), make(chan bool)
+	s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
+		uri := r.Env.Get("REQUEST_URI")
+		r.Env = Env{}
+		if uri != "/quick" {
+			began <- true
+			<-release
+		}
+	})}
+	l := listen(t, "unix")
+	start(t, s, l)
+	page := s.StatsHandler()
+	ask(t, l.Addr(), get("/quick"))
+	var clients sync.WaitGroup
+	for i := range many {
+		clients.Go(func() { ask(t, l.Addr(), get(fmt.Sprint("/", i))) })
+		<-began
+	}
+	requests := func() []status.Request {
+		w := httptest.NewRecorder()
+		page.ServeHTTP(w, httptest.NewRequest("GET", "/?format=json", nil))
+		var shown struct{ Processes []status.Process[Stats] }
+		if err := json.Unmarshal(w.Body.Bytes(), &shown); err != nil || len(shown.Processes) != 1 || shown.Processes[0].Pid != os.Getpid() {
+			t.Fatal(err, w.Body)
+		}
+		return shown.Processes[0].Requests
+	}
+	rs := requests()
+	if len(rs) != status.MaxRequests {
+		t.Fatalf("%d requests are shown", len(rs))
+	}
+	for i, r := range rs {
+		if r.Method != "GET" || r.URI != fmt.Sprint("/", i) || r.Running <= 0 || i > 0 && r.Running > rs[i-1].Running {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	close(release)
+	clients.Wait()
+	if rs := requests(); len(rs) != 0 {
+		t.Errorf("%+v have ended", rs)
 	}
 }

@@ -152,6 +152,8 @@ type Server struct {
 	timeouts socket.Timeouts
 	count    counters
 	killed   atomic.Bool // Close was called
+	watched  atomic.Bool // StatsHandler was called
+	born     time.Time   // a little before the first request
 	panics   panicStorm
 
 	mu         sync.Mutex
@@ -194,6 +196,7 @@ func (s *Server) init() {
 			readHeaderTimeout: orDefault(s.ReadHeaderTimeout, DefaultReadHeaderTimeout),
 		}
 		s.timeouts = socket.Timeouts{Read: orDefault(s.ReadTimeout, DefaultReadTimeout), Write: s.WriteTimeout}
+		s.born = time.Now().Add(-1) // so that no request begins at zero
 		if s.Handler == nil {
 			s.limits.handler = HandlerFunc(printEnv)
 		}

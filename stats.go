@@ -1,17 +1,19 @@
 package scgi
 
-// stats.go owns the server's numbers and how they are shown. Rule: counting costs
-// an atomic addition, or happens under a lock that is held anyway, and one table
-// of names serves people, scripts and Prometheus. Prometheus's text format is a
-// few lines here, so that no importer pays for a client library.
+// stats.go owns the server's numbers, and what package status shows of them. Rule:
+// counting costs an atomic addition, or happens under a lock that is held anyway,
+// and one table of names serves people, scripts and Prometheus.
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
+	"os"
+	"slices"
 	"sync/atomic"
+	"time"
+
+	"example.com/scgi/internal/status"
 )
 
 // Stats is a snapshot of a server's numbers. The numbers of events only grow.
@@ -87,106 +89,107 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// StatsHandler returns a handler that shows the server's numbers: as a plain
-// page, as JSON with the query format=json, and in Prometheus's text format with
+// StatsHandler returns a handler that shows the server's numbers and the requests
+// under way: to a browser as a page that keeps itself up to date, as text, as
+// JSON with the query format=json, and in Prometheus's text format with
 // format=prometheus or to a request whose Accept field is that of a Prometheus
-// server. The numbers describe the site's traffic: mount the handler where the
-// public can't read it.
+// server. JSON has the fields of Stats, and in Processes what else is shown. The
+// page draws the last 5 minutes, as far as someone has looked. It shows the URLs
+// of requests: mount the handler where the public can't read it.
 func (s *Server) StatsHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch statsFormat(r) {
-		case "json":
-			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(s.Stats())
-		case "prometheus":
-			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-			s.Stats().writePrometheus(w)
-		default:
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			for _, m := range s.Stats().metrics() {
-				fmt.Fprintf(w, "%-28s%10d  %s\n", m.name+m.label, m.value, m.help)
-			}
+	s.init()
+	s.watched.Store(true)
+	return &status.Handler[Stats]{Table: (*Stats).table, Add: (*Stats).add, Take: s.snapshot}
+}
+
+// snapshot shows this process.
+func (s *Server) snapshot() status.Snapshot[Stats] {
+	st := s.Stats()
+	return status.Snapshot[Stats]{Total: st, Processes: []status.Process[Stats]{{
+		Pid:      os.Getpid(),
+		State:    "serving",
+		Age:      time.Since(s.born).Seconds(),
+		Memory:   status.OwnMemory(),
+		Stats:    st,
+		Requests: s.underWay(),
+	}}}
+}
+
+// underWay returns the requests that run longest. A request that began before
+// anyone asked for the first time is not among them.
+func (s *Server) underWay() (rs []status.Request) {
+	for _, x := range s.oldest(status.MaxRequests) {
+		rs = append(rs, status.NewRequest(x.header.Get("REQUEST_METHOD"), x.header.Get("REQUEST_URI"), x.ran()))
+	}
+	return rs
+}
+
+// oldest returns the n exchanges whose handlers run longest, the oldest first.
+func (s *Server) oldest(n int) (xs []*exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := s.conns.next; c != &s.conns; c = c.next {
+		x := c.x.Load()
+		if x == nil || x.began.Load() == 0 || x.state.Load() != running {
+			continue
 		}
-	})
-}
-
-func statsFormat(r *http.Request) string {
-	if format := r.URL.Query().Get("format"); format != "" {
-		return format
-	}
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	switch {
-	case strings.HasPrefix(accept, "application/json"):
-		return "json"
-	case isPrometheus(accept):
-		return "prometheus"
-	}
-	return ""
-}
-
-// isPrometheus reports whether a Prometheus server sent the Accept field. It
-// names the versions of its text formats, or protobuf, which it does not insist
-// on. Browsers name no version.
-func isPrometheus(accept string) bool {
-	for _, s := range []string{"openmetrics-text", "io.prometheus.client", "version=0.0.4", "version=1.0.0"} {
-		if strings.Contains(accept, s) {
-			return true
+		i, _ := slices.BinarySearchFunc(xs, x, func(a, b *exchange) int { return cmp.Compare(a.began.Load(), b.began.Load()) })
+		if i < n {
+			xs = slices.Insert(xs[:min(len(xs), n-1)], i, x)
 		}
 	}
-	return false
+	return xs
 }
 
-type metric struct {
-	name, label, kind string
-	value             int64
-	help              string
-}
-
-const (
-	counter = "counter"
-	gauge   = "gauge"
-)
-
-// metrics is the table of names, in Prometheus's style.
-func (st Stats) metrics() []metric {
-	ms := []metric{
-		{"connections_accepted_total", "", counter, st.Accepted, "connections accepted"},
-		{"connections_open", "", gauge, st.Open, "connections open now"},
-		{"connections_open_max", "", gauge, st.MostOpen, "the most connections open at once"},
-		{"connections_reading", "", gauge, st.Reading, "connections without their whole header"},
-		{"connections_empty_total", "", counter, st.Empty, "connections that ended without a byte"},
-		{"connections_turned_away_total", "", counter, st.TurnedAway, "connections of peers that may not connect"},
-		{"workers", "", gauge, st.Workers, "worker goroutines"},
-		{"workers_busy", "", gauge, st.Busy, "workers that run a handler"},
-		{"workers_busy_max", "", gauge, st.MostBusy, "the most workers that ran one at once"},
-		{"requests_waiting", "", gauge, st.Waiting, "requests that wait for a worker"},
-		{"requests_waiting_max", "", gauge, st.MostWaiting, "the most requests that waited at once"},
-		{"handler_panics_total", "", counter, st.Panics, "handlers that panicked"},
-		{"handler_slow_total", "", counter, st.Slow, "handlers that were reported as slow"},
-		{"handlers_abandoned", "", gauge, st.Abandoned, "handlers that were given up and still run"},
-		{"body_in_bytes_total", "", counter, st.BytesIn, "bytes of body read by handlers"},
-		{"body_out_bytes_total", "", counter, st.BytesOut, "bytes of body written by handlers"},
+// table is the table of names. It has no row for Served, which is the sum of
+// Statuses.
+func (st *Stats) table() []status.Metric {
+	ms := []status.Metric{
+		metric("connections_accepted_total", "", &st.Accepted, "connections accepted"),
+		metric("connections_open", "", &st.Open, "connections open now"),
+		metric("connections_open_max", "", &st.MostOpen, "the most connections open at once"),
+		metric("connections_reading", "", &st.Reading, "connections without their whole header"),
+		metric("connections_empty_total", "", &st.Empty, "connections that ended without a byte"),
+		metric("connections_turned_away_total", "", &st.TurnedAway, "connections of peers that may not connect"),
+		metric("workers", "", &st.Workers, "worker goroutines"),
+		metric("workers_busy", "", &st.Busy, "workers that run a handler"),
+		metric("workers_busy_max", "", &st.MostBusy, "the most workers that ran one at once"),
+		metric("requests_waiting", "", &st.Waiting, "requests that wait for a worker"),
+		metric("requests_waiting_max", "", &st.MostWaiting, "the most requests that waited at once"),
+		metric("handler_panics_total", "", &st.Panics, "handlers that panicked"),
+		metric("handler_slow_total", "", &st.Slow, "handlers that were reported as slow"),
+		metric("handlers_abandoned", "", &st.Abandoned, "handlers that were given up and still run"),
+		metric("body_in_bytes_total", "", &st.BytesIn, "bytes of body read by handlers"),
+		metric("body_out_bytes_total", "", &st.BytesOut, "bytes of body written by handlers"),
 	}
-	for class, n := range st.Statuses {
-		label := fmt.Sprintf(`{class="%dxx"}`, class)
+	for class := range st.Statuses {
+		label := fmt.Sprintf(`class="%dxx"`, class)
 		if class == 0 {
-			label = `{class="raw"}`
+			label = `class="raw"`
 		}
-		ms = append(ms, metric{"requests_served_total", label, counter, n, "requests whose handler returned"})
+		ms = append(ms, metric("requests_served_total", label, &st.Statuses[class], "requests whose handler returned"))
 	}
-	for _, status := range refusedStatuses {
-		ms = append(ms, metric{"requests_refused_total", fmt.Sprintf(`{status="%d"}`, status), counter, st.Refused[status], "requests that the server answered by itself"})
+	for _, code := range refusedStatuses {
+		n := st.Refused[code]
+		ms = append(ms, metric("requests_refused_total", fmt.Sprintf(`status="%d"`, code), &n, "requests that the server answered by itself"))
 	}
 	return ms
 }
 
-func (st Stats) writePrometheus(w io.Writer) {
-	last := ""
-	for _, m := range st.metrics() {
-		if m.name != last {
-			fmt.Fprintf(w, "# HELP scgi_%s %s\n# TYPE scgi_%s %s\n", m.name, m.help, m.name, m.kind)
-			last = m.name
+func metric(name, label string, value *int64, help string) status.Metric {
+	return status.Metric{Name: name, Label: label, Value: value, Help: help}
+}
+
+// add adds the numbers of another process; of one that has ended, its events.
+func (st *Stats) add(more *Stats, ended bool) {
+	status.Merge(st.table(), more.table(), ended)
+	st.Served += more.Served
+	if st.Refused == nil {
+		st.Refused = make(map[int]int64)
+	}
+	for _, code := range refusedStatuses {
+		if n := more.Refused[code]; n != 0 {
+			st.Refused[code] += n
 		}
-		fmt.Fprintf(w, "scgi_%s%s %d\n", m.name, m.label, m.value)
 	}
 }

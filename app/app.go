@@ -38,6 +38,7 @@ const DefaultHTTPAddr = "127.0.0.1:8080"
 //
 //	-scgi ADDR     where to serve SCGI, in the grammar of scgi.Listen (127.0.0.1:4000)
 //	-http ADDR     where to serve the same over HTTP, to try it; empty for nowhere (127.0.0.1:8080)
+//	-status ADDR   where to show what all processes do; see prefork.Program's StatusAddr (nowhere)
 //	-workers N     how many requests each process answers at the same time (256)
 //	-timeout TIME  how long a request may take; see scgi.Server's RequestTimeout (no limit)
 //	PORT           short for -scgi 127.0.0.1:PORT

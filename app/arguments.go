@@ -27,6 +27,7 @@ func (a *arguments) define(flags *flag.FlagSet) {
 	a.Server = new(scgi.Server)
 	flags.StringVar(&a.Addr, "scgi", scgi.DefaultAddr, "serve SCGI on `address`: host:port, unix:/path, fd:0 or systemd:name")
 	flags.StringVar(&a.HTTPAddr, "http", DefaultHTTPAddr, "serve the same over HTTP on `address`; empty for none")
+	flags.StringVar(&a.StatusAddr, "status", "", "show what all processes do on `address`, as -scgi takes it; empty for nowhere")
 	flags.IntVar(&a.Server.MaxWorkers, "workers", scgi.DefaultMaxWorkers, "answer `n` requests at the same time, in each process; negative for no limit")
 	flags.DurationVar(&a.Server.RequestTimeout, "timeout", 0, "give up a request after `time`, and its worker; 0 for no limit")
 

@@ -63,7 +63,7 @@ func TestWrongArguments(t *testing.T) {
 
 // Each flag sets its field.
 func TestProcessArguments(t *testing.T) {
-	a, err := parse("-workers 1 -timeout 2s -processes 8 -min-processes 3 -max-requests 4 -max-memory 5M -max-age 6h -user u -group g -chroot c -http=")
+	a, err := parse("-workers 1 -timeout 2s -processes 8 -min-processes 3 -max-requests 4 -max-memory 5M -max-age 6h -user u -group g -chroot c -status s -http=")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestProcessArguments(t *testing.T) {
 	}
 	want := prefork.Program{
 		Server: a.Server, Addr: "127.0.0.1:4000", MaxProcesses: 8, MinProcesses: 3,
-		MaxRequests: 4, MaxMemory: 5 << 20, MaxAge: 6 * time.Hour, User: "u", Group: "g", Chroot: "c",
+		MaxRequests: 4, MaxMemory: 5 << 20, MaxAge: 6 * time.Hour, User: "u", Group: "g", Chroot: "c", StatusAddr: "s",
 	}
 	if !reflect.DeepEqual(a.Program, want) {
 		t.Errorf("%+v, want %+v", a.Program, want)

@@ -13,6 +13,7 @@ import (
 type alone struct {
 	*service
 	notifier *notifier
+	page     *page
 	stopped  chan struct{} // closed at the end of an end in order; nil: not asked for
 	err      error
 }
@@ -22,7 +23,13 @@ func runAlone(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	a := &alone{notifier: newNotifier(s.log)}
+	page, err := openPage(s)
+	if err != nil {
+		o.close()
+		return err
+	}
+	defer page.close()
+	a := &alone{notifier: newNotifier(s.log), page: page}
 	defer a.notifier.close()
 	name, httpName := o.names(s)
 	a.service = o.service(s)
@@ -34,6 +41,7 @@ func runAlone(ctx context.Context, s *settings) error {
 	defer stop()
 	defer survive()()
 	a.start()
+	page.start(s.numbers(), s.log)
 	a.notifier.send("READY=1")
 	if s.OnReady != nil {
 		s.OnReady(name, httpName)
@@ -66,6 +74,9 @@ func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
 		case err := <-a.failed:
 			a.end(unlessClosed(err))
 		case <-tick.C:
+			if a.page != nil {
+				a.page.Record(a.page.Take())
+			}
 			if !isStuck(a.Server, a.Server.Stats()) {
 				a.notifier.feed()
 			}

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/scgi/internal/status"
 )
 
 const (
@@ -135,8 +137,8 @@ func (p *parent) hear(c *process, r report) {
 		c.busy = c.heard
 	}
 	c.report = r
-	if c.memory = r.Memory; c.bounds.memory > 0 {
-		c.memory = cmp.Or(residentMemory(c.Pid), r.Memory)
+	if c.memory = r.Memory; c.bounds.memory > 0 || p.page != nil {
+		c.memory = cmp.Or(status.Resident(c.Pid), r.Memory)
 	}
 	if c.state == starting {
 		p.rise(c)

@@ -74,6 +74,7 @@ func (p *parent) hang(c *process) {
 // bury is called when a child has ended.
 func (p *parent) bury(c *process, end *os.ProcessState, err error) {
 	c.release()
+	p.forget(c)
 	p.children = slices.DeleteFunc(p.children, func(other *process) bool { return other == c })
 	asked := c.state == ending && err == nil && end.Success()
 	p.logEnd(c, end, err, asked)

@@ -101,7 +101,7 @@ func (r *role) play() error {
 	}
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	p := Program{
-		Addr: r.Addr, HTTPAddr: r.HTTPAddr,
+		Addr: r.Addr, HTTPAddr: r.HTTPAddr, StatusAddr: r.StatusAddr,
 		MaxProcesses: r.MaxProcesses, MinProcesses: r.MinProcesses,
 		MaxRequests: r.MaxRequests, MaxMemory: r.MaxMemory, MaxAge: r.MaxAge,
 		StartTimeout: r.StartTimeout, HangTimeout: r.HangTimeout, ShutdownTimeout: r.ShutdownTimeout,

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"example.com/scgi"
 )
 
 var errSecond = errors.New("prefork: a second signal cut what was under way")
@@ -31,6 +33,9 @@ type parent struct {
 	reload reload
 	demand demand
 
+	page  *page      // nil: none
+	ended scgi.Stats // what children that have ended had counted
+
 	cameUp   bool // a child has served
 	stopping bool
 	err      error        // what Run returns
@@ -48,13 +53,19 @@ func runParent(ctx context.Context, s *settings) error {
 		return err
 	}
 	defer socks.close()
+	page, err := openPage(s)
+	if err != nil {
+		return err
+	}
+	defer page.close()
 	p := &parent{
 		settings: s, sockets: socks, exe: exe, want: s.MinProcesses,
 		starter: newStarter(), notifier: newNotifier(s.log),
-		events: make(chan func()), over: make(chan struct{}), oom: oomKills(),
+		events: make(chan func()), over: make(chan struct{}), page: page, oom: oomKills(),
 	}
 	defer p.starter.close()
 	defer p.notifier.close()
+	page.start(s.numbers().Of(p.snapshot), s.log)
 	return p.run(ctx)
 }
 
@@ -114,6 +125,7 @@ func (p *parent) manage() {
 // tick is once a second.
 func (p *parent) tick() {
 	p.reapOrphans()
+	p.record()
 	if p.stopping {
 		return
 	}

@@ -123,6 +123,14 @@ type Program struct {
 	// HTTP connections along. Empty means none.
 	HTTPAddr string
 
+	// StatusAddr is an address, in the grammar of [scgi.Listen], at which a page
+	// shows all processes and what they work on, as [scgi.Server.StatsHandler]
+	// shows one: for people, in the course of 5 minutes; as JSON; and to
+	// Prometheus, with the process id as the label pid. The parent serves it.
+	// It shows the URLs of requests: the public must not reach it. Empty means
+	// none.
+	StatusAddr string
+
 	// MaxProcesses bounds the children. Zero means none: this process serves
 	// by itself. MinProcesses is how many there are at least; zero means 1.
 	// Another child starts when all workers of all children are busy; a child

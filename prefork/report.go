@@ -11,10 +11,12 @@ import (
 	"io"
 
 	"example.com/scgi"
+	"example.com/scgi/internal/status"
 )
 
-// maxReport bounds a line: twenty numbers and some URIs.
-const maxReport = 8192
+// maxReport bounds a line: twenty numbers and, where the status page asks for them,
+// 16 URIs.
+const maxReport = 16 << 10
 
 // A report is what a child says of itself: when it begins to serve, then once a
 // second, and when it is asked.
@@ -22,8 +24,10 @@ type report struct {
 	Full   bool  // no worker is free
 	Stuck  bool  // too many handlers are abandoned
 	Leave  bool  // someone else has told the child to end
-	Memory int64 // bytes that the Go runtime holds
+	Memory int64 // resident, or what the Go runtime holds
 	Stats  scgi.Stats
+
+	Requests []status.Request `json:",omitempty"` // under way; with StatusAddr
 }
 
 // A command is one byte.

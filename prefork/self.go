@@ -7,11 +7,11 @@ package prefork
 
 import (
 	"context"
-	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
 	"example.com/scgi"
+	"example.com/scgi/internal/status"
 )
 
 const (
@@ -31,7 +31,8 @@ var childRuns atomic.Bool
 // self is this process as a child.
 type self struct {
 	*service
-	link *link
+	link    *link
+	numbers *numbers // nil: no status page shows the requests
 
 	interval time.Duration
 	tick     *time.Timer
@@ -57,6 +58,9 @@ func runChild(ctx context.Context, s *settings) error {
 		return err
 	}
 	c := &self{service: v, link: l, interval: firstReportInterval}
+	if s.StatusAddr != "" {
+		c.numbers = s.numbers()
+	}
 	return c.run(ctx, commands)
 }
 
@@ -137,9 +141,19 @@ func (c *self) report() {
 		Full:   isFull(c.Server, st),
 		Stuck:  isStuck(c.Server, st),
 		Leave:  c.leaving != nil,
-		Memory: goMemory(),
+		Memory: status.OwnMemory(),
 		Stats:  st,
+
+		Requests: c.underWay(),
 	})
+}
+
+// underWay are the requests for the status page.
+func (c *self) underWay() []status.Request {
+	if c.numbers == nil {
+		return nil
+	}
+	return c.numbers.Take().Processes[0].Requests
 }
 
 // isFull reports whether another request would have to wait.
@@ -152,11 +166,4 @@ func isFull(srv *scgi.Server, st scgi.Stats) bool {
 func isStuck(srv *scgi.Server, st scgi.Stats) bool {
 	bound := orDefault(srv.MaxAbandoned, orDefault(srv.MaxWorkers, scgi.DefaultMaxWorkers))
 	return bound > 0 && st.Abandoned >= int64(bound)
-}
-
-// goMemory is what the Go runtime has from the system.
-func goMemory() int64 {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
 }

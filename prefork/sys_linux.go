@@ -4,7 +4,6 @@ package prefork
 // systems.
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,18 +45,6 @@ func preferToParent() {
 	if score, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 		_ = os.WriteFile(path, fmt.Append(nil, min(score+oomHandicap, 1000)), 0)
 	}
-}
-
-// residentMemory is what process pid has in memory, in bytes; 0 if that can't be
-// known.
-func residentMemory(pid int) int64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	fields := bytes.Fields(text)
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
 }
 
 // oomKills is how many processes of this cgroup the kernel has killed for lack

@@ -13,8 +13,6 @@ func setProcessName(string) {}
 
 func preferToParent() {}
 
-func residentMemory(int) int64 { return 0 }
-
 func oomKills() int64 { return 0 }
 
 func monotonicUsec() int64 { return 0 }

@@ -1,0 +1,34 @@
+package status
+
+// memory.go owns how much memory a process has.
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"runtime/metrics"
+	"strconv"
+)
+
+// Resident returns what process pid has in memory, in bytes. It is 0 where that
+// can't be known: Linux tells it.
+func Resident(pid int) int64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	fields := bytes.Fields(text)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// OwnMemory returns what this process has in memory or, where only that is known,
+// what the Go runtime has from the system.
+func OwnMemory() int64 { return cmp.Or(Resident(os.Getpid()), goMemory()) }
+
+func goMemory() int64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
+}

@@ -1,0 +1,120 @@
+package prefork
+
+// page.go owns the status page: the listener, and what the processes of a program
+// look like on it. Rule: it costs the requests nothing but a look at the clock,
+// and whatever becomes of it, the program serves.
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"example.com/scgi"
+	"example.com/scgi/internal/listen"
+	"example.com/scgi/internal/status"
+)
+
+// pageTimeout bounds a request for the page, and the wait for the next one.
+const pageTimeout = 30 * time.Second
+
+// numbers is what StatsHandler returns. The page of a program is the same with
+// more processes.
+type numbers = status.Handler[scgi.Stats]
+
+func (s *settings) numbers() *numbers { return s.Server.StatsHandler().(*numbers) }
+
+// A page is served from its start to the end of the program. A nil one does
+// nothing.
+type page struct {
+	*numbers
+	listener net.Listener
+	server   *http.Server
+}
+
+// openPage returns nil without StatusAddr.
+func openPage(s *settings) (*page, error) {
+	if s.StatusAddr == "" {
+		return nil, nil
+	}
+	l, err := listen.One(s.StatusAddr)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("prefork: status page", "addr", dialable(l.Addr()))
+	return &page{listener: l, server: &http.Server{
+		ReadTimeout:  pageTimeout,
+		WriteTimeout: pageTimeout,
+		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}}, nil
+}
+
+func (g *page) start(n *numbers, log *slog.Logger) {
+	if g == nil {
+		return
+	}
+	g.numbers, g.server.Handler = n, n
+	go func() {
+		if err := g.server.Serve(g.listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("prefork: the status page is gone", "err", err)
+		}
+	}()
+}
+
+func (g *page) close() {
+	if g != nil {
+		_ = g.listener.Close() // also if start was not called
+		_ = g.server.Close()
+	}
+}
+
+// snapshot is for the page's own goroutines.
+func (p *parent) snapshot() (snap status.Snapshot[scgi.Stats]) {
+	done := make(chan struct{})
+	p.do(func() {
+		snap = p.look()
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-p.over:
+	}
+	return snap
+}
+
+// look is what the parent knows of its children.
+func (p *parent) look() (snap status.Snapshot[scgi.Stats]) {
+	p.page.Add(&snap.Total, &p.ended, true)
+	for _, c := range p.children {
+		p.page.Add(&snap.Total, &c.report.Stats, false)
+		snap.Processes = append(snap.Processes, status.Process[scgi.Stats]{
+			Pid: c.Pid, State: c.state.String(), Age: time.Since(c.started).Seconds(),
+			Memory: c.memory, Stats: c.report.Stats, Requests: c.requests(),
+		})
+	}
+	return snap
+}
+
+// requests are those of the last report, older by now.
+func (c *process) requests() (rs []status.Request) {
+	for _, r := range c.report.Requests {
+		r.Running += time.Since(c.heard).Seconds()
+		rs = append(rs, r)
+	}
+	return rs
+}
+
+// record is called once a second.
+func (p *parent) record() {
+	if p.page != nil {
+		p.page.Record(p.look())
+	}
+}
+
+// forget keeps what a child that has ended has counted.
+func (p *parent) forget(c *process) {
+	if p.page != nil {
+		p.page.Add(&p.ended, &c.report.Stats, true)
+	}
+}
