@@ -103,7 +103,7 @@ func (w *response) WriteHeader(status int) {
 		w.x.conn.srv.logger().Warn("scgi: superfluous WriteHeader call",
 			"status", status, "caller", callerOutsideHTTP(), "uri", w.x.Env.Get("REQUEST_URI"))
 	case status < 100 || status > 999:
-		panic("scgi: invalid WriteHeader code " + strconv.Itoa(status))
+		panic("invalid WriteHeader code " + strconv.Itoa(status)) // net/http's words
 	case status >= 200 || status == http.StatusSwitchingProtocols:
 		w.decide(status)
 	}

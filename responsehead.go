@@ -28,6 +28,7 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 	}
 	b = append(b, "\r\n"...)
 	var few [16]string
+	coded := false
 	for _, name := range sortedKeys(few[:0], w.header) {
 		switch canonical := http.CanonicalHeaderKey(name); canonical {
 		case "Content-Length":
@@ -39,8 +40,8 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 			}
 		case "Status":
 			continue // CGI's own
-		case "Transfer-Encoding":
-			typed = typed || firstValue(w.header[name]) != ""
+		case "Transfer-Encoding": // the handler codes the body itself
+			coded = firstValue(w.header[name]) != ""
 			continue
 		case "Content-Encoding":
 			typed = typed || firstValue(w.header[name]) != ""
@@ -65,7 +66,10 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 			b = append(appendFieldValue(b, value), "\r\n"...)
 		}
 	}
-	return b, typed
+	if coded && w.length == lengthUnknown {
+		w.length = lengthOmitted
+	}
+	return b, typed || coded
 }
 
 // declared is the Content-Length of the handler's field. As in net/http, a field

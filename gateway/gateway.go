@@ -97,6 +97,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(r.Context())
 		r.Body, r.ContentLength = body, body.size
 	}
+	w.Header()["Content-Type"] = nil // net/http adds none to a reply that has none
 	h.proxy.ServeHTTP(w, r)
 }
 

@@ -144,6 +144,7 @@ func TestGatewayReplies(t *testing.T) {
 		"204":           {"GET / HTTP/1.1", "Status: 204\n\n", 204, nil, ""},
 		"range":         {"GET / HTTP/1.1\r\nRange: bytes=1-2", "Status: 206\nContent-Range: bytes 1-2/5\nContent-Length: 2\n\nel", 206, http.Header{"Content-Range": {"bytes 1-2/5"}}, "el"},
 		"redirect":      {"GET / HTTP/1.1", "Location: /x\n\n", 302, http.Header{"Location": {"/x"}}, ""},
+		"no type":       {"GET / HTTP/1.1", "\n<html>", 200, http.Header{"Content-Type": nil}, "<html>"},
 		"no length":     {"GET / HTTP/1.1", "Content-Type: text/x\n\nabc", 200, http.Header{"Content-Type": {"text/x"}}, "abc"},
 		"HTTP/1.0":      {"GET / HTTP/1.0", "Content-Type: text/x\n\nabc", 200, nil, "abc"},
 		"cookies":       {"GET / HTTP/1.1", "Set-Cookie: a=1\nSet-Cookie: b=2\n\n", 200, http.Header{"Set-Cookie": {"a=1", "b=2"}}, ""},
