@@ -139,3 +139,9 @@ func TestBacklogEndsAtOnce(t *testing.T) {
 		t.Errorf("after a cut: %v after %v", err, time.Since(began))
 	}
 }
+
+func TestIsTemporaryOnLinux(t *testing.T) {
+	if !socket.IsTemporary(&net.OpError{Op: "accept", Err: syscall.ENONET}) {
+		t.Error("ENONET is not")
+	}
+}
