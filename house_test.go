@@ -86,7 +86,7 @@ var wallClock = map[string]bool{
 // Nobody sets the clock in a test. But a time.Time compares and subtracts by its
 // monotonic reading for as long as it has one.
 func TestNoWallClock(t *testing.T) {
-	for _, folder := range []string{".", "app", "gateway", "prefork", "internal/listen", "internal/socket"} {
+	for _, folder := range []string{".", "app", "gateway", "prefork", "internal/listen", "internal/socket", "internal/status"} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", folder, files, err)

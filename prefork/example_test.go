@@ -45,7 +45,8 @@ func ExampleIsChild() {
 }
 
 // The parent opens the socket as root; the children are nobody, and see nothing
-// but one folder. They are replaced when they have served enough, or grown.
+// but one folder. They are replaced when they have served enough, or grown. The
+// group adm may see what they do.
 func ExampleProgram() {
 	p := prefork.Program{
 		Server:       &scgi.Server{MaxWorkers: 16},
@@ -55,6 +56,7 @@ func ExampleProgram() {
 		Chroot:       "/srv/app",
 		MaxRequests:  100_000,
 		MaxMemory:    256 << 20,
+		StatusAddr:   "unix:/run/app-status.sock?group=adm",
 	}
 	if err := p.Run(context.Background()); err != nil {
 		log.Fatal(err)

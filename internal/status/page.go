@@ -157,7 +157,7 @@ func (h *Handler[S]) writeProcesses(p paper, snap Snapshot[S]) {
 	p.f("</tr></thead>\n<tbody>\n")
 	for i := range snap.Processes {
 		l := h.line(&snap.Processes[i])
-		p.f("<tr class=\"%s\"><td>%d</td><td>%s</td><td>%s</td><td>%d</td><td>%d</td><td>%s</td><td>", l.state, l.pid, l.state, l.age, l.served, l.busy, l.memory)
+		p.f("<tr class=\"%s\"><td>%d</td><td>%s</td><td>%s</td><td>%d</td><td>%d</td><td>%s</td><td>", l.state, l.pid, l.state, unbroken(l.age), l.served, l.busy, unbroken(l.memory))
 		for j, work := range l.work {
 			if j > 0 {
 				p.f("<br>")
@@ -168,6 +168,9 @@ func (h *Handler[S]) writeProcesses(p paper, snap Snapshot[S]) {
 	}
 	p.f("</tbody>\n</table>\n")
 }
+
+// unbroken keeps a number beside its unit.
+func unbroken(s string) string { return strings.ReplaceAll(s, " ", "\u00a0") }
 
 func (h *Handler[S]) writeNumbers(p paper, snap Snapshot[S]) {
 	p.f("<details><summary>all numbers</summary>\n<table class=\"numbers\"><tbody id=\"numbers\">\n")

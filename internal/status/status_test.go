@@ -83,7 +83,7 @@ func TestPageShowsSumsAndProcesses(t *testing.T) {
 	if len(rows) != 2 {
 		t.Fatalf("%d rows", len(rows))
 	}
-	want := []string{"101", "serving", "1 h 6 min", "1010", "2", "50 MiB", "GET /slow?x=1 (1 min 30 s)<br>POST /quick (0.5 s)"}
+	want := []string{"101", "serving", "1\u00a0h\u00a06\u00a0min", "1010", "2", "50\u00a0MiB", "GET /slow?x=1 (1 min 30 s)<br>POST /quick (0.5 s)"}
 	if fmt.Sprint(rows[0]) != fmt.Sprint(want) {
 		t.Errorf("%q, want %q", rows[0], want)
 	}
@@ -125,7 +125,9 @@ func TestHostileRequestsAreShownAsText(t *testing.T) {
 		}
 		text := show(h, "/", "*/*").Body.String()
 		for _, form := range []string{page, text} {
-			if i := strings.IndexFunc(form, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) || r == unicode.ReplacementChar }); i >= 0 {
+			if i := strings.IndexFunc(form, func(r rune) bool {
+				return r != '\n' && r != '\u00a0' && !unicode.IsPrint(r) || r == unicode.ReplacementChar
+			}); i >= 0 {
 				t.Errorf("%.50q: %q at %d", uri, form[i:min(len(form), i+10)], i)
 			}
 			if len(form) > 16<<10 {
