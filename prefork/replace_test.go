@@ -153,7 +153,7 @@ func TestPause(t *testing.T) {
 // A child that never calls Run is not waited for.
 func TestStartTimeout(t *testing.T) {
 	slow := filepath.Join(tempDir(t), "slow")
-	a := run(t, role{MaxProcesses: 1, StartTimeout: 100 * time.Millisecond, Slow: slow})
+	a := run(t, role{MaxProcesses: 1, StartTimeout: 3 * time.Second, Slow: slow})
 	makeFile(t, slow)
 	signalTo(t, a.pid("/"), syscall.SIGKILL)
 	a.awaitLog(1, "child has died", map[string]any{"why": errNotReady.Error()})
