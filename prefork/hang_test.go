@@ -49,7 +49,7 @@ func TestSpinningIsReplaced(t *testing.T) {
 // The parent itself may be stopped for longer: no child is hung because of that.
 func TestStoppedParentKillsNobody(t *testing.T) {
 	t.Parallel()
-	a := run(t, role{MaxProcesses: 1, HangTimeout: 3 * time.Second})
+	a := run(t, role{MaxProcesses: 1, HangTimeout: time.Second})
 	pid := a.pid("/")
 	a.signal(syscall.SIGSTOP)
 	time.Sleep(2 * time.Second) // the time is the parent's
