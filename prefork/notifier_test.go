@@ -44,8 +44,8 @@ func (s *systemd) env() []string {
 // next reads a message, and leaves those of the watchdog out.
 func (s *systemd) next() string {
 	s.t.Helper()
-	for {
-		if msg := s.read(patience); msg != "WATCHDOG=1" {
+	for end := time.Now().Add(patience); ; {
+		if msg := s.read(time.Until(end)); msg != "WATCHDOG=1" {
 			return msg
 		}
 	}
