@@ -41,6 +41,9 @@ type Waitable interface {
 	// IsBound reports that no one else relies on the socket's options.
 	IsBound() bool
 
+	// IsInherited reports that the backlog is another process's to answer.
+	IsInherited() bool
+
 	// HasCopies reports that another process may have the socket too, and with
 	// it the socket's O_NONBLOCK.
 	HasCopies() bool
@@ -93,11 +96,16 @@ func (c *Conn) Open(conn net.Conn, timeouts *Timeouts) {
 // can't be used, and up to a second and a half while the kernel holds TCP
 // connections back that have sent nothing.
 func (a *Acceptor) Backlog(c *Conn) error {
-	if a.direct == nil {
+	for a.direct == nil {
+		began := time.Now()
 		if err := a.allowWait(); err != nil {
 			return err
 		}
-		return a.Accept(c)
+		err := a.Accept(c)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < 2*backlogWait {
+			return err
+		}
+		// A busy machine has let the deadline pass before l looked at its backlog.
 	}
 	for {
 		if err := a.TryAccept(c); err != syscall.EAGAIN {

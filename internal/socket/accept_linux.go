@@ -80,9 +80,10 @@ func setConnOptions(fd int) {
 }
 
 // undefer makes the kernel hand out the connections that come from now on, also if
-// they have sent nothing.
+// they have sent nothing. Where another process goes on to accept, it leaves the
+// option alone: the connections that are held back are that process's.
 func (d *direct) undefer() {
-	if d.tcp && d.l.IsBound() {
+	if d.tcp && d.l.IsBound() && !d.l.IsInherited() {
 		_ = d.raw.Control(func(fd uintptr) {
 			_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, 0)
 		})

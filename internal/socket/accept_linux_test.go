@@ -115,6 +115,18 @@ func TestBacklogWaitsForDeferred(t *testing.T) {
 	}
 }
 
+// A process that ends leaves the option to those that go on with the socket.
+func TestInterruptLeavesTheOptionToSiblings(t *testing.T) {
+	l := listenTCP(t)
+	a := socket.NewAcceptor(l, &socket.Timeouts{})
+	t.Cleanup(a.Close)
+	l.SetInherited(true)
+	a.Interrupt(false)
+	if option(t, l, syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT) == 0 {
+		t.Error("connections are not held back any more")
+	}
+}
+
 // Nothing is waited for if nothing is held back, nor after a cut.
 func TestBacklogEndsAtOnce(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {

@@ -289,6 +289,40 @@ func TestDetach(t *testing.T) {
 	})
 }
 
+// slowListener is one whose deadline passes before it looks at its backlog, as
+// on a busy machine.
+type slowListener struct {
+	*net.TCPListener
+	slow int
+}
+
+func (l *slowListener) Accept() (net.Conn, error) {
+	if l.slow--; l.slow >= 0 {
+		time.Sleep(200 * time.Millisecond)
+	}
+	return l.TCPListener.Accept()
+}
+
+// A connection in the backlog is found although the first look comes too late.
+func TestBacklogOnABusyMachine(t *testing.T) {
+	l := &slowListener{open(t, "tcp portable").(*net.TCPListener), 1}
+	a := socket.NewAcceptor(l, &socket.Timeouts{})
+	peer, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	a.Interrupt(false)
+	var c socket.Conn
+	if err := a.Backlog(&c); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := a.Backlog(&c); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("an empty backlog: %v", err)
+	}
+}
+
 func TestIsTemporary(t *testing.T) {
 	for _, err := range []error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EPROTO, syscall.EPERM,
