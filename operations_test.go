@@ -15,7 +15,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -436,10 +435,28 @@ func TestStatsHandlerShowsRequestsUnderWay(t *testing.T) {
 	l := listen(t, "unix")
 	start(t, s, l)
 	page := s.StatsHandler()
-	ask(t, l.Addr(), get("/quick"))
-	var clients sync.WaitGroup
-	for i := range many {
-		clients.Go(func() { ask(t, l.Addr(), get(fmt.Sprint("/", i))) })
+	open := func() net.Conn {
+		c, err := net.Dial("unix", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	send := func(c net.Conn, request string) {
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lingering := open() // it keeps its side open, as its body is not read
+	send(lingering, encode("", "CONTENT_LENGTH", "9", "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/quick"))
+	_, _ = io.Copy(io.Discard, lingering)
+	clients := make([]net.Conn, many) // the last one begins first
+	for i := range clients {
+		clients[many-1-i] = open()
+	}
+	for i, c := range clients {
+		send(c, get(fmt.Sprint("/", i)))
 		<-began
 	}
 	requests := func() []status.Request {
@@ -461,7 +478,9 @@ func TestStatsHandlerShowsRequestsUnderWay(t *testing.T) {
 		}
 	}
 	close(release)
-	clients.Wait()
+	for _, c := range clients {
+		_, _ = io.Copy(io.Discard, c)
+	}
 	if rs := requests(); len(rs) != 0 {
 		t.Errorf("%+v have ended", rs)
 	}
