@@ -186,11 +186,11 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, bufio.NewReadWriter(r, bufio.NewWriter(c)), nil
 }
 
-// abandonGrace is what a handler has, after its context has ended, to answer by
-// itself.
+// abandonGrace is the time that a handler has to answer by itself after its
+// context has ended.
 const abandonGrace = time.Second
 
-// retryAfter is what a client is told that came at a bad time, in seconds.
+// retryAfter is the Retry-After of a 503, in seconds.
 const retryAfter = "1"
 
 var (
@@ -228,6 +228,7 @@ func (x *exchange) abandon() {
 	x.replaceWorker()
 	s.count.refuse(http.StatusGatewayTimeout)
 	if x.reply.takeOver() && x.reply.replyError(http.StatusGatewayTimeout, errTimeout.Error()) == nil {
+		x.whole.Store(true)
 		x.conn.finish(false)
 	} else {
 		x.conn.abort()

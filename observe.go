@@ -172,7 +172,7 @@ func (p *panicStorm) isOver(max int) bool {
 	if now.Sub(oldest) > time.Minute {
 		return false
 	}
-	p.times = nil // begin anew: one storm is told once
+	p.times = nil // each storm counts once
 	return true
 }
 

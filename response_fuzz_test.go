@@ -41,7 +41,6 @@ var recordedServer = func() *Server {
 	return s
 }()
 
-// newRecorded returns an exchange whose reply is recorded.
 // newConn returns a record of s for nc that is not tracked.
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, base: context.Background()}
@@ -49,6 +48,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
+// newRecorded returns an exchange whose reply is recorded.
 func newRecorded(h header) (*exchange, *recorder) {
 	rec := &recorder{}
 	return newExchange(newConn(recordedServer, rec), NewEnv("CONTENT_LENGTH", "0", "SCGI", "1"), h, ""), rec
