@@ -205,6 +205,22 @@ func TestReload(t *testing.T) {
 	a.end()
 }
 
+// A parent that was started by nohup, or by a shell's "&", still reloads and ends.
+func TestReloadUnderNohup(t *testing.T) {
+	a := launch(t, role{MaxProcesses: 1}, func(cmd *exec.Cmd) {
+		cmd.Args = append([]string{"sh", "-c", `trap "" HUP INT; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
+	})
+	a.open()
+	pid := a.pid("/")
+	a.signal(syscall.SIGHUP)
+	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.signal(syscall.SIGINT)
+	if err := a.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A new program that does not come up changes nothing: the old children go on,
 // and where one dies the old program takes its place.
 func TestReloadOfBrokenProgram(t *testing.T) {

@@ -32,8 +32,9 @@ func readFD(fd int, b []byte) (n int) {
 	}
 }
 
-// parentSignals are those that a parent acts on, unless it was started to ignore
-// them, as nohup does.
+// parentSignals are those that a parent acts on. Started to ignore one, as by nohup, it
+// acts on it all the same: a reload survives the hang-up, which is what nohup is for,
+// and a supervisor's SIGHUP must not be lost.
 func parentSignals() (signals <-chan os.Signal, stop func()) {
 	return notify(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 }
@@ -45,11 +46,7 @@ func endSignals() (signals <-chan os.Signal, stop func()) {
 
 func notify(sigs ...os.Signal) (<-chan os.Signal, func()) {
 	c := make(chan os.Signal, 4)
-	for _, sig := range sigs {
-		if !signal.Ignored(sig) {
-			signal.Notify(c, sig)
-		}
-	}
+	signal.Notify(c, sigs...)
 	return c, func() { signal.Stop(c) }
 }
 
