@@ -40,12 +40,12 @@ func (v *cgiVars) url() (uri string, u *url.URL, err error) {
 // server means where it means others.
 func (v *cgiVars) target() string {
 	said := v.path()
-	if v.uri == "" {
-		return encodeTarget(said, v.query)
-	}
-	start := pathStart(v.uri)
-	if start < 0 || said == "" {
+	if v.uri != "" && (said == "" || v.hasNoPath()) {
 		return v.uri
+	}
+	start, ok := pathStart(v.uri)
+	if !ok {
+		return encodeTarget(said, v.query)
 	}
 	sent, query, _ := strings.Cut(v.uri[start:], "?")
 	switch {
@@ -81,21 +81,38 @@ func encodeTarget(said, query string) string {
 	return (&url.URL{Path: said, RawQuery: query}).RequestURI()
 }
 
-// pathStart returns the index of uri's path; it is negative for a uri that has
-// none, "*" or an authority.
-func pathStart(uri string) int {
+// hasNoPath reports whether REQUEST_URI is of a form that has none: OPTIONS * and
+// CONNECT's authority (RFC 9112 §3.2).
+func (v *cgiVars) hasNoPath() bool {
+	return v.method == http.MethodOptions && v.uri == "*" ||
+		v.method == http.MethodConnect && !strings.HasPrefix(v.uri, "/")
+}
+
+// pathStart returns the index of the path in a uri, which is a path or an absolute
+// URI. It reports false for anything else.
+func pathStart(uri string) (start int, ok bool) {
 	if strings.HasPrefix(uri, "/") {
-		return 0
+		return 0, true
 	}
 	scheme, rest, ok := strings.Cut(uri, "://")
-	if !ok {
-		return -1
+	if !ok || !isScheme(scheme) {
+		return 0, false
 	}
 	authority := strings.IndexAny(rest, "/?")
 	if authority < 0 {
 		authority = len(rest)
 	}
-	return len(scheme) + len("://") + authority
+	return len(scheme) + len("://") + authority, true
+}
+
+// isScheme reports whether s can be a URI's scheme (RFC 3986 §3.1).
+func isScheme(s string) bool {
+	for i, c := range []byte(s) {
+		if letter := 'a' <= c|0x20 && c|0x20 <= 'z'; !letter && (i == 0 || !('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.')) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // isSamePath reports whether said is what a web server makes of the path sent.
