@@ -46,27 +46,20 @@ func (c *requestContext) start() context.Context {
 }
 
 // end cancels the context, now or at the first call of Done or Err.
-func (c *requestContext) end() {
+func (c *requestContext) end() { c.stop(true) }
+
+// unwatchForGood is for a hijacked connection, whose peer is the handler's.
+func (c *requestContext) unwatchForGood() { c.stop(false) }
+
+func (c *requestContext) stop(ended bool) {
 	c.mu.Lock()
-	c.ended = true
+	c.blind, c.ended = true, c.ended || ended
 	cancel, unwatch := c.cancel, c.unwatch
 	c.unwatch = nil
 	c.mu.Unlock()
-	if cancel != nil {
+	if ended && cancel != nil {
 		cancel()
 	}
-	if unwatch != nil {
-		unwatch()
-	}
-}
-
-// unwatchForGood is for a hijacked connection, whose peer is the handler's.
-func (c *requestContext) unwatchForGood() {
-	c.mu.Lock()
-	c.blind = true
-	unwatch := c.unwatch
-	c.unwatch = nil
-	c.mu.Unlock()
 	if unwatch != nil {
 		unwatch()
 	}

@@ -23,10 +23,10 @@ func parsed(input string, strict bool) scgitest.Verdict {
 	}
 	s := &Server{Strict: strict}
 	s.init()
-	x, err := s.begin(newConn(s, &recorder{}), []byte(input))
+	x, refused := s.begin(newConn(s, &recorder{}), []byte(input))
 	switch {
-	case err != nil:
-		return scgitest.Verdict{Status: err.(*refusal).status}
+	case refused != nil:
+		return scgitest.Verdict{Status: refused.status}
 	case x == nil: // and no more comes
 		return scgitest.Verdict{Status: http.StatusBadRequest}
 	}

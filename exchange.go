@@ -66,7 +66,7 @@ func (s *Server) run(w *worker[*exchange], x *exchange) (fit bool) {
 	x.limitTime()
 	x.watchTime()
 	defer x.settle(&fit)
-	s.limits.handler.ServeSCGI(&x.reply, &x.Request)
+	s.handler.ServeSCGI(&x.reply, &x.Request)
 	return true
 }
 
@@ -83,20 +83,16 @@ func (x *exchange) settle(returned *bool) {
 
 // conclude ends the exchange, unless the handler was abandoned.
 func (x *exchange) conclude(returned *bool) {
-	x.stopTimers()
+	for _, t := range [...]*time.Timer{x.timeLimit, x.slow} {
+		if t != nil {
+			t.Stop()
+		}
+	}
 	if x.state.CompareAndSwap(running, settled) || x.state.Load() == hijacked {
 		x.end(*returned)
 	} else {
 		x.conn.srv.count.abandoned.Add(-1)
 		x.account(*returned)
-	}
-}
-
-func (x *exchange) stopTimers() {
-	for _, t := range [...]*time.Timer{x.timeLimit, x.slow} {
-		if t != nil {
-			t.Stop()
-		}
 	}
 }
 
@@ -115,8 +111,10 @@ func (x *exchange) end(returned bool) {
 	x.account(returned)
 	switch {
 	case x.state.Load() == hijacked:
+	case whole && x.allRead():
+		x.conn.close()
 	case whole:
-		x.conn.finish(x.allRead())
+		go x.conn.linger()
 	default:
 		x.conn.abort()
 	}
@@ -124,23 +122,20 @@ func (x *exchange) end(returned bool) {
 
 // account counts and logs a request that has ended.
 func (x *exchange) account(returned bool) {
-	x.count()
-	x.logAccess(!returned)
-}
-
-func (x *exchange) count() {
 	c := &x.conn.srv.count
-	status, sent, _ := x.reply.summary()
-	if status < 100 || status > 599 {
-		status = 0
+	status, sent, cut := x.reply.summary()
+	class := status / 100
+	if class > 5 {
+		class = 0
 	}
-	c.statuses[status/100].Add(1)
+	c.statuses[class].Add(1)
 	if sent > 0 {
 		c.bytesOut.Add(sent)
 	}
 	if read := x.body.taken(); read > 0 {
 		c.bytesIn.Add(read)
 	}
+	x.logAccess(status, sent, cut, !returned)
 }
 
 // allRead reports that the peer has nothing left to send. Of a request that
@@ -229,7 +224,7 @@ func (x *exchange) abandon() {
 	s.count.refuse(http.StatusGatewayTimeout)
 	if x.reply.takeOver() && x.reply.replyError(http.StatusGatewayTimeout, errTimeout.Error()) == nil {
 		x.whole.Store(true)
-		x.conn.finish(false)
+		go x.conn.linger()
 	} else {
 		x.conn.abort()
 	}
@@ -242,14 +237,10 @@ func (x *exchange) abandon() {
 func (x *exchange) replaceWorker() {
 	s := x.conn.srv
 	n := s.count.abandoned.Add(1)
-	if n > int64(s.maxAbandoned()) {
+	if n > int64(limit(s.MaxAbandoned, limit(s.MaxWorkers, DefaultMaxWorkers))) {
 		s.logger().Error("scgi: handler does not return, and too many do not: its worker is lost", "abandoned", n, whose(x.Env))
 		return
 	}
 	s.logger().Warn("scgi: handler does not return, its worker is replaced", "abandoned", n, whose(x.Env))
 	x.worker.detach()
-}
-
-func (s *Server) maxAbandoned() int {
-	return limit(s.MaxAbandoned, limit(s.MaxWorkers, DefaultMaxWorkers))
 }

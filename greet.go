@@ -1,21 +1,87 @@
 package scgi
 
-// greet.go reads a new connection until its header is complete, and answers the
-// requests that the server refuses. A connection holds no worker meanwhile, its memory
-// grows with the bytes that arrive and never with the length that they announce, and
-// the accept loop does not wait. A refused peer reads the reason in one line of the
-// protocol that it spoke; the log has it with the peer's address and, where the header
-// could be read, the client's address and request.
+// greet.go admits a new connection, reads it until its header is complete, and answers
+// the requests that the server refuses. SCGI has no authentication, so a peer that no
+// allow list matches, by what the kernel says about it, is closed before a byte is read.
+// A connection holds no worker meanwhile, its memory grows with the bytes that arrive
+// and never with the length that they announce, and the accept loop does not wait. A
+// refused peer reads the reason in one line of the protocol that it spoke; the log has
+// it with the peer's address and, where the header could be read, the client's address
+// and request.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"example.com/scgi/internal/socket"
 )
+
+// checkAllow fails if the lists name users, and the system does not tell who l's
+// peers are.
+func (s *Server) checkAllow(l net.Listener) error {
+	if len(s.AllowUIDs)+len(s.AllowGIDs) > 0 && l.Addr().Network() == "unix" && !socket.KnowsPeers {
+		return fmt.Errorf("scgi: AllowUIDs and AllowGIDs on this system: %w", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+func (s *Server) isAllowed(c *conn) bool {
+	switch {
+	case len(s.AllowFrom)+len(s.AllowUIDs)+len(s.AllowGIDs) == 0:
+		return true
+	case c.RemoteAddr().Network() == "unix":
+		return s.isAllowedUser(c)
+	case len(s.AllowFrom) == 0:
+		return true
+	}
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(s.AllowFrom, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+func (s *Server) isAllowedUser(c *conn) bool {
+	if len(s.AllowUIDs)+len(s.AllowGIDs) == 0 {
+		return true
+	}
+	uid, gid, err := c.PeerUser()
+	return err == nil && (slices.Contains(s.AllowUIDs, uid) || slices.Contains(s.AllowGIDs, gid))
+}
+
+// turnAway closes a connection whose peer may not connect. It logs the first, and
+// then each time their number has doubled.
+func (s *Server) turnAway(c *conn) {
+	n := s.count.turnedAway.Add(1)
+	if n&(n-1) == 0 {
+		s.logger().Warn("scgi: peer is not allowed", "peer", c.RemoteAddr(), "so_far", n)
+	}
+	go c.close() // which can take as long as the peer likes: see package socket
+}
+
+// admit closes c if its peer may not connect, and else gives it its context.
+func (s *Server) admit(c *conn) bool {
+	if !s.isAllowed(c) {
+		s.turnAway(c)
+		return false
+	}
+	if s.ConnContext != nil {
+		if c.base = s.ConnContext(c.base, c.NetConn()); c.base == nil {
+			panic("scgi: ConnContext returned a nil context")
+		}
+	}
+	return true
+}
 
 // greet reads what a new connection has brought. If its header is there
 // already, as is usual, it goes straight to a worker. It reports false if there
@@ -29,10 +95,10 @@ func (s *Server) greet(c *conn, buf []byte) bool {
 		go s.dropEmpty(c)
 		return true
 	}
-	x, err := s.begin(c, buf[:n])
+	x, refused := s.begin(c, buf[:n])
 	switch {
-	case err != nil:
-		go s.refuse(c, buf[0], err)
+	case refused != nil:
+		go s.refuse(c, buf[0], refused)
 	case x == nil:
 		go s.awaitHeader(c, append([]byte(nil), buf[:n]...))
 	default:
@@ -55,8 +121,8 @@ func (s *Server) greetAgain(late []*conn, buf []byte) []*conn {
 
 // begin makes an exchange of the header in got; nil, nil while it is
 // incomplete.
-func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
-	start, end, err := cutNetstring(got, s.limits.headerBytes)
+func (s *Server) begin(c *conn, got []byte) (*exchange, *refusal) {
+	start, end, err := cutNetstring(got, limit(s.MaxHeaderBytes, DefaultMaxHeaderBytes))
 	switch {
 	case err != nil:
 		return nil, &refusal{status: statusOf(err), reason: err}
@@ -66,7 +132,7 @@ func (s *Server) begin(c *conn, got []byte) (*exchange, error) {
 	all := string(got[start:]) // the only copy; what a handler keeps points into it
 	block, rest := all[:end-start], all[end-start+1:]
 	h, err := parseHeader(block, s.Strict)
-	if err == nil && s.limits.bodyBytes >= 0 && h.length > s.limits.bodyBytes {
+	if most := cmp.Or(s.MaxBodyBytes, DefaultMaxBodyBytes); err == nil && most >= 0 && h.length > most {
 		err = errBodyLimit
 	}
 	if err != nil {
@@ -90,29 +156,29 @@ func statusOf(reason error) int {
 // without a worker.
 func (s *Server) awaitHeader(c *conn, got []byte) {
 	s.count.reading.Add(1)
-	x, got, err := s.readHeader(c, got)
+	x, got, refused := s.readHeader(c, got)
 	s.count.reading.Add(-1)
 	switch {
 	case x != nil:
-		_ = c.LimitRead(time.Time{})
+		_ = c.LimitRead(0)
 		s.pool.submit(x)
 	case len(got) == 0:
 		s.dropEmpty(c)
 	default:
-		s.refuse(c, got[0], err)
+		s.refuse(c, got[0], refused)
 	}
 }
 
-func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
+func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, *refusal) {
 	if err := s.setHeaderDeadline(c); err != nil {
-		return nil, nil, err
+		return nil, nil, headerEnd(err)
 	}
 	for {
 		if err := c.Receive(func(b []byte) { got = s.appendInput(got, b) }); err != nil {
 			return nil, got, headerEnd(err)
 		}
-		if x, err := s.begin(c, got); x != nil || err != nil {
-			return x, got, err
+		if x, refused := s.begin(c, got); x != nil || refused != nil {
+			return x, got, refused
 		}
 	}
 }
@@ -122,7 +188,7 @@ func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, error) {
 func (s *Server) appendInput(got, b []byte) []byte {
 	if n := len(got) + len(b); n > cap(got) {
 		room := 2 * n
-		if _, end, err := cutNetstring(got, s.limits.headerBytes); err == nil && end > 0 {
+		if _, end, err := cutNetstring(got, limit(s.MaxHeaderBytes, DefaultMaxHeaderBytes)); err == nil && end > 0 {
 			room = max(n, min(room, end+1))
 		}
 		got = append(make([]byte, 0, room), got...)
@@ -136,8 +202,8 @@ var (
 )
 
 // headerEnd is the refusal for a header that broke off with err.
-func headerEnd(err error) error {
-	var t interface{ Timeout() bool }
+func headerEnd(err error) *refusal {
+	var t net.Error
 	if errors.As(err, &t) && t.Timeout() {
 		return &refusal{status: http.StatusRequestTimeout, reason: errHeaderTimeout}
 	}
@@ -148,11 +214,11 @@ func headerEnd(err error) error {
 func (s *Server) setHeaderDeadline(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.LimitRead(deadline(s.headerTimeout()))
+	return c.LimitRead(s.headerTimeout())
 }
 
 func (s *Server) headerTimeout() time.Duration {
-	timeout := s.limits.readHeaderTimeout
+	timeout := cmp.Or(s.ReadHeaderTimeout, DefaultReadHeaderTimeout)
 	if s.isStopping() && (timeout < 0 || timeout > shutdownHeaderTimeout) {
 		return shutdownHeaderTimeout
 	}
@@ -175,21 +241,15 @@ const (
 
 // refuse answers a request that is not served. first is its first byte, which
 // tells who came to the wrong port.
-func (s *Server) refuse(c *conn, first byte, err error) {
-	r, ok := err.(*refusal)
-	if !ok {
-		r = &refusal{status: http.StatusBadRequest, reason: err}
-	}
-	reply := ""
+func (s *Server) refuse(c *conn, first byte, r *refusal) {
+	reply := errorReply(r.status, r.reason.Error())
 	switch {
 	case 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z':
-		r = &refusal{status: http.StatusBadRequest, reason: fmt.Errorf("the peer seems to speak HTTP: %w", err)}
+		r.reason = fmt.Errorf("the peer seems to speak HTTP: %w", r.reason)
 		reply = fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(notSCGI), notSCGI)
 	case first == 0x16:
-		r = &refusal{status: http.StatusBadRequest, reason: fmt.Errorf("the peer seems to speak TLS: %w", err)}
+		r.reason = fmt.Errorf("the peer seems to speak TLS: %w", r.reason)
 		reply = tlsAlert
-	default:
-		reply = errorReply(r.status, r.Error())
 	}
 	s.count.refuse(r.status)
 	s.logger().Warn("scgi: request refused", "status", r.status, "reason", r.reason, whose(r.env), "peer", c.RemoteAddr())

@@ -63,14 +63,12 @@ func (h httpHandler) ServeSCGI(w http.ResponseWriter, r *Request) {
 	if own := responseOf(w); own != nil {
 		own.plain = true
 	}
-	defer removeForm(req)
+	defer func() {
+		if req.MultipartForm != nil {
+			_ = req.MultipartForm.RemoveAll()
+		}
+	}()
 	h.ServeHTTP(w, req)
-}
-
-func removeForm(req *http.Request) {
-	if req.MultipartForm != nil {
-		_ = req.MultipartForm.RemoveAll()
-	}
 }
 
 var (
@@ -138,7 +136,7 @@ func (v *cgiVars) set(name, value string) {
 		// user adds to have the port. A client's second Host passes none of the
 		// web servers.
 		if value != "" {
-			v.hostsDiffer = v.hostsDiffer || v.host != "" && !isSameHost(value, v.host)
+			v.hostsDiffer = v.hostsDiffer || v.host != "" && !strings.EqualFold(hostname(value), hostname(v.host))
 			v.host = value
 		}
 	default:
@@ -150,9 +148,7 @@ func (v *cgiVars) set(name, value string) {
 
 func newHTTPRequest(r *Request) (*http.Request, error) {
 	var v cgiVars
-	for rest := r.Env.block; rest != ""; {
-		var name, value string
-		name, value, rest = cutPair(rest)
+	for name, value := range r.Env.All() {
 		v.set(name, value)
 	}
 	header, err := v.header(r.Env, r.ContentLength)
@@ -217,12 +213,10 @@ func (v *cgiVars) requestMethod(contentLength int64) string {
 // §4.1.16) or missing; then it is the version that promises least.
 func protocol(s string) (proto string, major, minor int) {
 	switch s {
-	case "HTTP/1.1":
-		return s, 1, 1
-	case "HTTP/2.0", "HTTP/2":
-		return "HTTP/2.0", 2, 0
-	case "HTTP/3.0", "HTTP/3":
-		return "HTTP/3.0", 3, 0
+	case "HTTP/2":
+		s = "HTTP/2.0"
+	case "HTTP/3":
+		s = "HTTP/3.0"
 	}
 	if major, minor, ok := http.ParseHTTPVersion(s); ok {
 		return s, major, minor
@@ -263,9 +257,7 @@ func (v *cgiVars) header(env Env, length int64) (http.Header, error) {
 	if v.contentType != "" {
 		add("Content-Type", v.contentType)
 	}
-	for rest := env.block; rest != ""; {
-		var name, value string
-		name, value, rest = cutPair(rest)
+	for name, value := range env.All() {
 		if len(name) < 5 || name[:5] != "HTTP_" {
 			continue
 		}
@@ -297,13 +289,7 @@ func (v *cgiVars) header(env Env, length int64) (http.Header, error) {
 // usualFields is more than browsers send.
 const usualFields = 32
 
-// isSameHost reports whether a and b differ at most in the port, in case and in
-// a dot at the end, which nginx drops.
-func isSameHost(a, b string) bool {
-	return strings.EqualFold(hostname(a), hostname(b))
-}
-
-// hostname returns host without its port and its last dot.
+// hostname returns host without its port and its last dot, which nginx drops.
 func hostname(host string) string {
 	i := strings.LastIndexByte(host, ':')
 	if i > strings.LastIndexByte(host, ']') && strings.Trim(host[i+1:], "0123456789") == "" {

@@ -2,14 +2,54 @@ package scgi
 
 // lifecycle.go tracks connections and listeners, and ends them: in order by Shutdown, at
 // once by Close. Every connection is tracked from before its first read until it is
-// closed, and Shutdown counts instead of polling.
+// closed, which linger, abort or close does, and Shutdown counts instead of polling.
 
 import (
 	"context"
-	"net"
+	"sync/atomic"
 
 	"example.com/scgi/internal/socket"
 )
+
+// conn is an open connection.
+type conn struct {
+	socket.Conn
+	srv  *Server
+	base context.Context
+	x    atomic.Pointer[exchange] // nil until the header is read
+
+	prev, next *conn // in srv.conns
+}
+
+// watch calls gone when the peer goes away, until stop is called.
+func (c *conn) watch(gone func()) (stop func()) {
+	eof := !c.srv.AllowHalfClose
+	if stop, ok := c.srv.watch.Add(&c.Conn, eof, gone); ok {
+		return stop
+	}
+	a := c.ReadAhead(eof, gone)
+	c.x.Load().body.whenRead(a.Start)
+	return a.Stop
+}
+
+// linger ends the connection after a reply whose peer may still send, or has sent what
+// was not read: closing at once would reset the connection and take the reply with it.
+func (c *conn) linger() {
+	c.Linger()
+	c.close()
+}
+
+// abort cuts the connection so that the web server does not take what it has for
+// a whole reply.
+func (c *conn) abort() {
+	c.Abort()
+	c.srv.untrack(c)
+}
+
+func (c *conn) close() {
+	_ = c.Close()
+	c.srv.untrack(c)
+}
 
 // track adds c to what Shutdown waits for and Close closes. It reports whether
 // there is room for another.
@@ -20,7 +60,7 @@ func (s *Server) track(c *conn) (room bool) {
 	c.prev.next, c.next.prev = c, c
 	s.open++
 	s.mostOpen = max(s.mostOpen, s.open)
-	room = s.open < s.limits.conns
+	room = s.open < s.maxConns
 	s.mu.Unlock()
 	if s.killed.Load() {
 		_ = c.Close()
@@ -46,29 +86,22 @@ func (s *Server) untrack(c *conn) {
 func (s *Server) awaitRoom() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.open >= s.limits.conns && !s.killed.Load() {
+	for s.open >= s.maxConns && !s.killed.Load() {
 		s.room.Wait()
 	}
 }
 
-func (s *Server) addAcceptor(a *socket.Acceptor, l net.Listener) bool {
+func (s *Server) addAcceptor(a *socket.Acceptor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isStopping() {
 		return false
 	}
 	s.acceptors[a] = struct{}{}
-	if isShared(l) && s.MaxConns == 0 {
-		s.limits.conns = limit(s.MaxWorkers, DefaultMaxWorkers)
+	if a.IsShared() && s.MaxConns == 0 { // a sibling may have a worker free
+		s.maxConns = limit(s.MaxWorkers, DefaultMaxWorkers)
 	}
 	return true
-}
-
-// isShared reports whether other processes accept from l at the same time: one of
-// them may have a worker free.
-func isShared(l net.Listener) bool {
-	own, ok := l.(interface{ IsShared() bool })
-	return ok && own.IsShared()
 }
 
 func (s *Server) removeAcceptor(a *socket.Acceptor) {
@@ -80,12 +113,7 @@ func (s *Server) removeAcceptor(a *socket.Acceptor) {
 
 func (s *Server) isStopping() bool {
 	s.init()
-	select {
-	case <-s.stopping:
-		return true
-	default:
-		return false
-	}
+	return s.stopping.Err() != nil
 }
 
 // checkDrained is called, under the lock, when something has ended.
@@ -105,9 +133,7 @@ func (s *Server) checkDrained() {
 // stop ends accepting, with what waits in the backlogs if cut is true. It is called
 // under the lock.
 func (s *Server) stop(cut bool) {
-	if !s.isStopping() {
-		close(s.stopping)
-	}
+	s.halt(ErrServerClosed)
 	for a := range s.acceptors {
 		a.Interrupt(cut)
 	}
@@ -135,7 +161,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	for c := s.conns.next; c != &s.conns; c = c.next {
 		if c.x.Load() == nil && s.headerTimeout() == shutdownHeaderTimeout {
-			_ = c.LimitRead(deadline(shutdownHeaderTimeout))
+			_ = c.LimitRead(shutdownHeaderTimeout)
 		}
 	}
 	s.mu.Unlock()

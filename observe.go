@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -114,12 +113,11 @@ func (x *exchange) ran() time.Duration {
 }
 
 // logAccess records a request that has ended.
-func (x *exchange) logAccess(panicked bool) {
+func (x *exchange) logAccess(status int, sent int64, cut, panicked bool) {
 	log := x.conn.srv.AccessLog
 	if log == nil {
 		return
 	}
-	status, sent, cut := x.reply.summary()
 	x.conn.srv.guard(func() {
 		log.Info("scgi: request",
 			"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
@@ -128,19 +126,29 @@ func (x *exchange) logAccess(panicked bool) {
 	})
 }
 
-// panicStorm counts panics within a minute.
-type panicStorm struct {
-	mu    sync.Mutex
-	times []time.Time // of the last ones, the oldest first
-	err   error       // what Serve returns
-}
-
 // countPanic counts a panic, and ends the server if there are too many.
 func (s *Server) countPanic() {
 	s.count.panics.Add(1)
-	if s.MaxPanics > 0 && s.panics.isOver(s.MaxPanics) {
+	if s.MaxPanics > 0 && s.isStorm(time.Now()) {
 		go s.guard(s.endStorm)
 	}
+}
+
+// isStorm reports whether a panic now is one too many within a minute.
+func (s *Server) isStorm(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.panicked = append(s.panicked, now)
+	if len(s.panicked) <= s.MaxPanics {
+		return false
+	}
+	oldest := s.panicked[0]
+	s.panicked = s.panicked[1:]
+	if now.Sub(oldest) > time.Minute {
+		return false
+	}
+	s.panicked = nil // each storm counts once
+	return true
 }
 
 // endStorm closes the server, unless OnPanics wants it to go on.
@@ -153,35 +161,6 @@ func (s *Server) endStorm() {
 		return
 	}
 	s.logger().Error("scgi: closing the server", "err", err)
-	s.panics.mu.Lock()
-	s.panics.err = err
-	s.panics.mu.Unlock()
+	s.halt(err)
 	_ = s.Close()
-}
-
-func (p *panicStorm) isOver(max int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	p.times = append(p.times, now)
-	if len(p.times) <= max {
-		return false
-	}
-	oldest := p.times[0]
-	p.times = p.times[1:]
-	if now.Sub(oldest) > time.Minute {
-		return false
-	}
-	p.times = nil // each storm counts once
-	return true
-}
-
-// serveError is what Serve returns when the server was stopped.
-func (p *panicStorm) serveError() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.err != nil {
-		return p.err
-	}
-	return ErrServerClosed
 }

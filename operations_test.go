@@ -211,16 +211,16 @@ func TestPanicStormEndsServe(t *testing.T) {
 
 func TestPanicStormNeedsAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p panicStorm
+		s := &Server{MaxPanics: 3}
 		for i := range 100 {
-			if p.isOver(3) {
+			if s.isStorm(time.Now()) {
 				t.Fatalf("the panic %d is a storm", i)
 			}
 			time.Sleep(21 * time.Second)
 		}
 		storms := 0
 		for range 8 {
-			if p.isOver(3) {
+			if s.isStorm(time.Now()) {
 				storms++
 			}
 		}
@@ -415,7 +415,7 @@ func BenchmarkAccessLog(b *testing.B) {
 	x.conn.srv = s
 	b.ReportAllocs()
 	for b.Loop() {
-		x.logAccess(false)
+		x.account(true)
 	}
 }
 

@@ -76,14 +76,14 @@ func compareReference(t *testing.T, ask func(string) referenceAnswer, input stri
 	t.Helper()
 	s := &Server{}
 	s.init()
-	x, err := s.begin(newConn(s, &recorder{}), []byte(input))
+	x, refused := s.begin(newConn(s, &recorder{}), []byte(input))
 	got := ask(input)
 	switch {
-	case err != nil && got.Error == "":
-		reason := err.(*refusal).reason
+	case refused != nil && got.Error == "":
+		reason := refused.reason
 		used[reason] = true
 		if onlyReference[reason] == "" {
-			t.Errorf("%.300q: the reference takes it, refused with %v", input, err)
+			t.Errorf("%.300q: the reference takes it, refused with %v", input, reason)
 		}
 	case x == nil: // both refuse it, or wait for more
 	case got.Error != "":

@@ -10,15 +10,16 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"math/bits"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"example.com/scgi/internal/socket"
 	"example.com/scgi/internal/wire"
 )
 
@@ -215,8 +216,6 @@ type refusal struct {
 	env    Env
 }
 
-func (r *refusal) Error() string { return r.reason.Error() }
-
 // One reason for each rule of SCGI §3 and §4.
 var (
 	errHeaderUnterminated = errors.New("the header does not end with a NUL byte")
@@ -318,19 +317,10 @@ func parseHeader(block string, strict bool) (header, error) {
 		return h, errVersionMissing
 	case strict && h.isCut():
 		return h, errBodyCut
-	case strict && hasDuplicate(Env{block}):
+	case strict && len(maps.Collect(Env{block}.All())) < (Env{block}).Len():
 		return h, errHeaderDuplicate
 	}
 	return h, nil
-}
-
-func hasDuplicate(e Env) bool {
-	names := make([]string, 0, e.Len())
-	for name := range e.All() {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return len(slices.Compact(names)) < e.Len()
 }
 
 // body is a Request's body: what came with the header, then the connection, up
@@ -390,7 +380,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, nil // an error will be there again
 	case err == io.EOF:
 		return 0, io.ErrUnexpectedEOF
-	case b.closed.Load():
+	case b.closed.Load() || err == socket.ErrDropped:
 		return 0, http.ErrBodyReadAfterClose
 	}
 	return 0, err

@@ -26,6 +26,14 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
+// scratchSize takes a usual header and the 8 KiB of body that nginx and Apache
+// send with it.
+const scratchSize = 16 << 10
+
+// scratch holds the buffers in which replies are gathered. Callers never see a
+// slice of them.
+var scratch = sync.Pool{New: func() any { return new([scratchSize]byte) }}
+
 // headGap is room for the end of the head, which is known when the reply is
 // sent: Content-Type, Content-Length and the empty line.
 const headGap = 128
@@ -423,10 +431,9 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrHijacked
 	case w.finished:
 		return nil, nil, net.ErrClosed
-	case w.status != 0 || w.raw:
-		if err := w.send(nil); err != nil {
-			return nil, nil, err
-		}
+	}
+	if err := w.send(nil); err != nil {
+		return nil, nil, err
 	}
 	if !w.x.state.CompareAndSwap(running, hijacked) {
 		return nil, nil, net.ErrClosed

@@ -5,6 +5,7 @@ package scgi
 // byte that could end a line or begin another.
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -28,8 +29,10 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 	}
 	b = append(b, "\r\n"...)
 	var few [16]string
+	names := slices.AppendSeq(few[:0], maps.Keys(w.header))
+	slices.Sort(names)
 	coded := false
-	for _, name := range sortedKeys(few[:0], w.header) {
+	for _, name := range names {
 		switch canonical := http.CanonicalHeaderKey(name); canonical {
 		case "Content-Length":
 			w.length = w.declared(w.header[name])
@@ -96,14 +99,6 @@ func firstValue(values []string) string {
 		return ""
 	}
 	return values[0]
-}
-
-func sortedKeys(keys []string, h http.Header) []string {
-	for k := range h {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // appendFieldValue appends value, with a space for each byte that could end or

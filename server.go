@@ -4,6 +4,7 @@ package scgi
 // path waits for a peer.
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	sockets "example.com/scgi/internal/listen"
 	"example.com/scgi/internal/socket"
 )
 
@@ -146,7 +148,7 @@ type Server struct {
 	Logger *slog.Logger
 
 	once     sync.Once
-	limits   limits
+	handler  Handler // or the default
 	pool     pool[*exchange]
 	watch    socket.Watch
 	timeouts socket.Timeouts
@@ -154,25 +156,19 @@ type Server struct {
 	killed   atomic.Bool // Close was called
 	watched  atomic.Bool // StatsHandler was called
 	born     time.Time   // a little before the first request
-	panics   panicStorm
 
 	mu         sync.Mutex
-	onShutdown []func() // by RegisterOnShutdown
+	onShutdown []func()    // by RegisterOnShutdown
+	panicked   []time.Time // when the last handlers did, the oldest first
 	acceptors  map[*socket.Acceptor]struct{}
-	conns      conn          // the ring's head: all that are open
-	open       int           // how many
-	mostOpen   int           // the most they were
-	room       sync.Cond     // open has become less
-	stopping   chan struct{} // closed by Shutdown and Close
+	maxConns   int             // or the default, which addAcceptor may lower
+	conns      conn            // the ring's head: all that are open
+	open       int             // how many
+	mostOpen   int             // the most they were
+	room       sync.Cond       // open has become less
+	stopping   context.Context // ended by halt, with what Serve returns
+	halt       context.CancelCauseFunc
 	drained    chan struct{} // closed when stopping and nothing is left
-}
-
-// limits is the Server's fields with their defaults.
-type limits struct {
-	handler            Handler
-	conns, headerBytes int
-	bodyBytes          int64
-	readHeaderTimeout  time.Duration
 }
 
 // While the server shuts down, a connection has this long for its header: as
@@ -188,43 +184,31 @@ const workerIdleTime = 10 * time.Second
 
 func (s *Server) init() {
 	s.once.Do(func() {
-		s.limits = limits{
-			handler:           s.Handler,
-			conns:             limit(s.MaxConns, DefaultMaxConns),
-			headerBytes:       limit(s.MaxHeaderBytes, DefaultMaxHeaderBytes),
-			bodyBytes:         orDefault(s.MaxBodyBytes, DefaultMaxBodyBytes),
-			readHeaderTimeout: orDefault(s.ReadHeaderTimeout, DefaultReadHeaderTimeout),
+		if s.handler = s.Handler; s.handler == nil {
+			s.handler = HandlerFunc(printEnv)
 		}
-		s.timeouts = socket.Timeouts{Read: orDefault(s.ReadTimeout, DefaultReadTimeout), Write: s.WriteTimeout}
+		s.maxConns = limit(s.MaxConns, DefaultMaxConns)
+		s.timeouts = socket.Timeouts{Read: cmp.Or(s.ReadTimeout, DefaultReadTimeout), Write: s.WriteTimeout}
 		s.born = time.Now().Add(-1) // so that no request begins at zero
-		if s.Handler == nil {
-			s.limits.handler = HandlerFunc(printEnv)
-		}
 		s.pool = pool[*exchange]{
 			run:        s.run,
 			refuse:     s.refuseBusy,
-			max:        orDefault(s.MaxWorkers, DefaultMaxWorkers),
+			max:        cmp.Or(s.MaxWorkers, DefaultMaxWorkers),
 			maxWaiting: s.MaxQueue,
-			waitTime:   orDefault(s.QueueTimeout, s.RequestTimeout),
+			waitTime:   cmp.Or(s.QueueTimeout, s.RequestTimeout),
 			idleTime:   workerIdleTime,
 		}
 		s.acceptors = make(map[*socket.Acceptor]struct{})
 		s.conns.next, s.conns.prev = &s.conns, &s.conns
 		s.room.L = &s.mu
-		s.stopping, s.drained = make(chan struct{}), make(chan struct{})
+		s.stopping, s.halt = context.WithCancelCause(context.Background())
+		s.drained = make(chan struct{})
 	})
 }
 
-func orDefault[T int | int64 | time.Duration](value, def T) T {
-	if value == 0 {
-		return def
-	}
-	return value
-}
-
-// limit is orDefault where negative has to be a number too.
+// limit is cmp.Or where negative, no limit, has to be a number too.
 func limit(value, def int) int {
-	if value = orDefault(value, def); value < 0 {
+	if value = cmp.Or(value, def); value < 0 {
 		return math.MaxInt32
 	}
 	return value
@@ -237,7 +221,7 @@ func (s *Server) ListenAndServe(addr string) error {
 	if s.isStopping() {
 		return ErrServerClosed
 	}
-	listeners, err := listenAll(addr)
+	listeners, err := sockets.All(cmp.Or(addr, DefaultAddr))
 	if err != nil {
 		return err
 	}
@@ -272,7 +256,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if err := s.checkAllow(l); err != nil {
 		return err
 	}
-	if !s.addAcceptor(a, l) {
+	if !s.addAcceptor(a) {
 		return ErrServerClosed
 	}
 	defer s.removeAcceptor(a)
@@ -307,12 +291,15 @@ func (s *Server) Serve(l net.Listener) error {
 				late = append(late, c)
 			}
 		case s.isStopping():
-			s.serveBacklog(a, l, base, buf[:])
-			return s.panics.serveError()
+			s.serveBacklog(a, base, buf[:])
+			return context.Cause(s.stopping)
 		case socket.IsTemporary(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.logger().Warn("scgi: accept failed, trying again", "err", err, "in", pause)
-			s.sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-s.stopping.Done():
+			}
 		default:
 			return err
 		}
@@ -341,23 +328,9 @@ func (s *Server) httpServer() *http.Server {
 	return srv
 }
 
-// admit closes c if its peer may not connect, and else gives it its context.
-func (s *Server) admit(c *conn) bool {
-	if !s.isAllowed(c) {
-		s.turnAway(c)
-		return false
-	}
-	if s.ConnContext != nil {
-		if c.base = s.ConnContext(c.base, c.NetConn()); c.base == nil {
-			panic("scgi: ConnContext returned a nil context")
-		}
-	}
-	return true
-}
-
 // serveBacklog serves what was queued before Shutdown.
-func (s *Server) serveBacklog(a *socket.Acceptor, l net.Listener, base context.Context, buf []byte) {
-	for !isInherited(l) && !s.killed.Load() {
+func (s *Server) serveBacklog(a *socket.Acceptor, base context.Context, buf []byte) {
+	for !a.IsInherited() && !s.killed.Load() {
 		s.awaitRoom()
 		c := &conn{srv: s, base: base}
 		if a.Backlog(&c.Conn) != nil {
@@ -366,21 +339,5 @@ func (s *Server) serveBacklog(a *socket.Acceptor, l net.Listener, base context.C
 		if s.track(c); s.admit(c) {
 			s.greetAgain([]*conn{c}, buf)
 		}
-	}
-}
-
-// isInherited reports whether another process holds the socket too, and so its
-// backlog. That may change while the server runs.
-func isInherited(l net.Listener) bool {
-	own, ok := l.(interface{ IsInherited() bool })
-	return ok && own.IsInherited()
-}
-
-func (s *Server) sleep(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.stopping:
 	}
 }

@@ -109,7 +109,7 @@ func TestShutdownServesWhatWaits(t *testing.T) {
 		}
 		done := make(chan error)
 		go func() { done <- s.Shutdown(within(patience)) }()
-		<-s.stopping
+		<-s.stopping.Done()
 		close(release)
 		if err := <-done; err != nil {
 			t.Errorf("Shutdown: %v", err)

@@ -118,26 +118,23 @@ func (s *Server) snapshot() status.Snapshot[Stats] {
 // underWay returns the requests that run longest. A request that began before
 // anyone asked for the first time is not among them.
 func (s *Server) underWay() (rs []status.Request) {
-	for _, x := range s.oldest(status.MaxRequests) {
+	xs := s.running()
+	for _, x := range xs[:min(len(xs), status.MaxRequests)] {
 		rs = append(rs, status.NewRequest(x.header.Get("REQUEST_METHOD"), x.header.Get("REQUEST_URI"), x.ran()))
 	}
 	return rs
 }
 
-// oldest returns the n exchanges whose handlers run longest, the oldest first.
-func (s *Server) oldest(n int) (xs []*exchange) {
+// running returns the exchanges whose handlers run, the oldest first.
+func (s *Server) running() (xs []*exchange) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for c := s.conns.next; c != &s.conns; c = c.next {
-		x := c.x.Load()
-		if x == nil || x.began.Load() == 0 || x.state.Load() != running {
-			continue
-		}
-		i, _ := slices.BinarySearchFunc(xs, x, func(a, b *exchange) int { return cmp.Compare(a.began.Load(), b.began.Load()) })
-		if i < n {
-			xs = slices.Insert(xs[:min(len(xs), n-1)], i, x)
+		if x := c.x.Load(); x != nil && x.began.Load() != 0 && x.state.Load() == running {
+			xs = append(xs, x)
 		}
 	}
+	s.mu.Unlock()
+	slices.SortFunc(xs, func(a, b *exchange) int { return cmp.Compare(a.began.Load(), b.began.Load()) })
 	return xs
 }
 

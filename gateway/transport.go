@@ -311,7 +311,7 @@ func (t *Transport) start(ctx context.Context, conn net.Conn, out *outgoing) *ro
 func (rt *roundTrip) send(out *outgoing) {
 	defer out.body.Close()
 	err := rt.sendAll(out)
-	_ = rt.conn.SetReadDeadline(deadline(rt.readTimeout))
+	_ = rt.conn.SetReadDeadline(socket.Deadline(rt.readTimeout))
 	close(rt.sent)
 	if err == nil {
 		err = out.checkEnd()
@@ -364,7 +364,7 @@ func (out *outgoing) checkEnd() error {
 // write sends b. It fails once the server has taken nothing for writeTimeout.
 func (rt *roundTrip) write(b []byte) error {
 	for len(b) > 0 {
-		_ = rt.conn.SetWriteDeadline(deadline(rt.writeTimeout))
+		_ = rt.conn.SetWriteDeadline(socket.Deadline(rt.writeTimeout))
 		n, err := rt.conn.Write(b[:min(len(b), sendChunk)])
 		b = b[n:]
 		took := rt.took() || n > 0
@@ -418,7 +418,7 @@ func (rt *roundTrip) readConn(p []byte) (int, error) {
 func (rt *roundTrip) waitForReply(p []byte) (n int, err error) {
 	for {
 		if rt.isSent() {
-			_ = rt.conn.SetReadDeadline(deadline(rt.readTimeout))
+			_ = rt.conn.SetReadDeadline(socket.Deadline(rt.readTimeout))
 		}
 		n, err = rt.conn.Read(p)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !rt.isSent() || !rt.took() {
@@ -466,12 +466,4 @@ func ctxOr(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// deadline returns the time at which a wait that begins now ends.
-func deadline(timeout time.Duration) time.Time {
-	if timeout < 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(timeout)
 }

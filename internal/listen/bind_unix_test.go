@@ -276,7 +276,7 @@ func TestListenUnixRace(t *testing.T) {
 		path := tempSocket(t)
 		staleSocket(t, path)
 		const racers = 4
-		won := make(chan *Listener, racers)
+		won := make(chan net.Listener, racers)
 		var group sync.WaitGroup
 		for range racers {
 			group.Go(func() {
@@ -293,7 +293,7 @@ func TestListenUnixRace(t *testing.T) {
 			t.Fatalf("%d of %d listen", len(won), racers)
 		}
 		l := <-won
-		if !isFile(path, l.file) {
+		if !isFile(path, l.(*Listener).file) {
 			t.Fatal("the winner's socket is gone")
 		}
 		l.Close()

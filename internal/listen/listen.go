@@ -29,7 +29,7 @@ var (
 
 // One opens the listener that addr names. An address that names several is an
 // error. The grammar is that of scgi.Listen.
-func One(addr string) (*Listener, error) {
+func One(addr string) (net.Listener, error) {
 	ls, err := All(addr)
 	if err != nil {
 		return nil, err

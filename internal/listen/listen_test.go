@@ -132,7 +132,7 @@ func mustListen(t *testing.T, addr string) *Listener {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return l
+	return l.(*Listener)
 }
 
 // checkServes fails the test unless a peer that dials l's address gets to l.

@@ -153,6 +153,19 @@ func (a *Acceptor) Interrupt(cut bool) {
 	}
 }
 
+// IsShared reports that other processes accept from the listener at the same time.
+func (a *Acceptor) IsShared() bool {
+	l, ok := a.l.(interface{ IsShared() bool })
+	return ok && l.IsShared()
+}
+
+// IsInherited reports that another process has the listener too, and answers its
+// backlog. That may change while the listener is in use.
+func (a *Acceptor) IsInherited() bool {
+	l, ok := a.l.(interface{ IsInherited() bool })
+	return ok && l.IsInherited()
+}
+
 // Close closes the listener.
 func (a *Acceptor) Close() { _ = a.l.Close() }
 

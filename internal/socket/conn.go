@@ -129,13 +129,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.s.read(p)
 }
 
-// Receive waits for input until the deadline of LimitRead, and gives it to use,
+// Receive waits for input for as long as LimitRead allows, and gives it to use,
 // which must not keep it. Its buffer is held only while input is there, so a
 // connection that waits costs none; a net.Conn's is small.
 func (c *Conn) Receive(use func([]byte)) error { return c.s.receive(use) }
 
-// LimitRead sets the deadline for the server's own reads.
-func (c *Conn) LimitRead(t time.Time) error { return c.s.setReadDeadline(t) }
+// LimitRead bounds the server's own reads from now on, all of them together; zero
+// and negative are no limit.
+func (c *Conn) LimitRead(timeout time.Duration) error {
+	return c.s.setReadDeadline(Deadline(timeout))
+}
 
 // SetReadDeadline sets a deadline that takes the place of Timeouts.Read.
 func (c *Conn) SetReadDeadline(t time.Time) error {
@@ -166,7 +169,7 @@ func (c *Conn) renewRead() error {
 	case c.ownRead.Load():
 		return nil
 	}
-	return c.s.setReadDeadline(after(c.timeouts.Read))
+	return c.s.setReadDeadline(Deadline(c.timeouts.Read))
 }
 
 // Write sends head and then body, in one system call if the peer takes it, and
@@ -386,8 +389,9 @@ func (c *Conn) RemoteAddr() net.Addr { return c.s.remoteAddr() }
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// after is the end of a wait that begins now.
-func after(timeout time.Duration) time.Time {
+// Deadline returns the time at which a wait that begins now ends; zero and negative
+// are no limit.
+func Deadline(timeout time.Duration) time.Time {
 	if timeout <= 0 {
 		return time.Time{}
 	}
