@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"example.com/scgi/internal/scgitest"
 	"example.com/scgi/internal/socket"
 )
 
@@ -37,7 +38,7 @@ func exchangeAllocs(t *testing.T, h Handler) float64 {
 	s := &Server{Handler: h}
 	s.init()
 	t.Cleanup(func() { s.Close() })
-	l := listen(t, "unix")
+	l := scgitest.Listen(t, "unix")
 	a := socket.NewAcceptor(l, &s.timeouts)
 	t.Cleanup(a.Close)
 	request := appendNetstring(nil, typical.block)

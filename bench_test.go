@@ -1,9 +1,9 @@
 package scgi
 
-// bench_test.go owns the benchmarks of what a request goes through; parsing,
-// dispatch and the reply are measured beside their tests. Rule: they are for finding out where
-// time goes and what a change did to it. What a request costs beside other
-// servers is measured by the bench module, with client and server apart.
+// bench_test.go owns the benchmarks of what a request goes through; parsing, dispatch and
+// the reply are measured beside their tests. They are for finding out where time goes and
+// what a change did to it. What a request costs beside other servers is measured by the
+// bench module, with client and server apart.
 
 import (
 	"io"
@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+
+	"example.com/scgi/internal/scgitest"
 )
 
 const page = "Sun Nov 22 13:11:00 2026\n"
@@ -41,13 +43,13 @@ func BenchmarkExchange(b *testing.B) {
 			b.Run(network+"/"+level, func(b *testing.B) {
 				addr := "127.0.0.1:0"
 				if network == "unix" {
-					addr = "unix:" + filepath.Join(shortTempDir(b), "s")
+					addr = "unix:" + filepath.Join(scgitest.TempDir(b), "s")
 				}
 				l, err := Listen(addr)
 				if err != nil {
 					b.Fatal(err)
 				}
-				start(b, &Server{Handler: levels()[level]}, l)
+				scgitest.Serve(b, &Server{Handler: levels()[level]}, l, ErrServerClosed)
 				reply := make([]byte, 4096)
 				b.ReportAllocs()
 				for b.Loop() {

@@ -1,13 +1,17 @@
 package scgi
 
-// differential_test.go owns a second parser, written from the specification's
-// grammar alone, and compares the two. Rule: it is slow and plain, it shares no
-// code with what it judges, and where the two may differ is a table with a
-// reason for each row.
+// differential_test.go compares the parser with two others: one written from the
+// specification's grammar alone, which is slow and plain and shares no code with what it
+// judges, and the protocol's first server, the Python package scgi, where that is
+// installed (pip install scgi). Where they may differ is a table with a reason for each
+// row.
 
 import (
+	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -66,11 +70,11 @@ func equalPairs(a, b [][2]string) bool {
 // Each row of the tables is a difference that there is.
 func TestDifferencesFromTheGrammar(t *testing.T) {
 	for rule, input := range map[string]string{
-		"length not first":             encode("", "SCGI", "1", "CONTENT_LENGTH", "0"),
-		"name twice":                   encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "A", "1", "A", "2"),
-		"many":                         encode("", slices.Repeat([]string{"CONTENT_LENGTH", "0"}, 1001)...),
-		"client's length past 63 bits": encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "9223372036854775808"),
-		"body cut":                     encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"),
+		"length not first":             scgitest.Encode("", "SCGI", "1", "CONTENT_LENGTH", "0"),
+		"name twice":                   scgitest.Encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "A", "1", "A", "2"),
+		"many":                         scgitest.Encode("", slices.Repeat([]string{"CONTENT_LENGTH", "0"}, 1001)...),
+		"client's length past 63 bits": scgitest.Encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "9223372036854775808"),
+		"body cut":                     scgitest.Encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_CONTENT_LENGTH", "1"),
 	} {
 		lenient, strict := parsed(input, false), parsed(input, true)
 		broken := scgitest.Judge(input, true).Broken
@@ -84,8 +88,8 @@ func TestDifferencesFromTheGrammar(t *testing.T) {
 }
 
 func TestParsersAgree(t *testing.T) {
-	requests := smallRequests(t)
-	for _, v := range vectors(t) {
+	requests := scgitest.SmallRequests(t)
+	for _, v := range scgitest.Vectors(t) {
 		requests[v.Name] = v.Input
 	}
 	r := rand.New(rand.NewPCG(1, 2))
@@ -128,9 +132,9 @@ func distort(r *rand.Rand, s string) string {
 
 // Every request with any one bit flipped is judged alike.
 func TestParsersAgreeOnEveryFlippedBit(t *testing.T) {
-	for _, request := range smallRequests(t) {
+	for _, request := range scgitest.SmallRequests(t) {
 		for i := range 8 * len(request) {
-			compare(t, flip(request, i))
+			compare(t, scgitest.Flip(request, i))
 		}
 	}
 }
@@ -138,8 +142,151 @@ func TestParsersAgreeOnEveryFlippedBit(t *testing.T) {
 // Invariant: whatever the input, both parsers accept it with the same
 // variables and body, or answer with the same status.
 func FuzzDifferential(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range scgitest.Vectors(f) {
 		f.Add(v.Input)
 	}
 	f.Fuzz(func(t *testing.T, input string) { compare(t, input) })
+}
+
+// referenceProgram answers each line, a JSON string of bytes, with what the
+// reference makes of them.
+const referenceProgram = `
+import io, json, sys
+from scgi.util import read_env
+for line in sys.stdin:
+    input = io.BytesIO(json.loads(line).encode('iso-8859-1'))
+    try:
+        env = read_env(input)
+        answer = {'Env': env, 'Body': input.read(int(env.get('CONTENT_LENGTH', 0))).decode('iso-8859-1')}
+    except Exception as e:
+        answer = {'Error': str(e) or 'error'}
+    print(json.dumps(answer), flush=True)
+`
+
+type referenceAnswer struct {
+	Env         map[string]string
+	Body, Error string
+}
+
+// onlyReference says why the reference takes what this package refuses. The
+// specification is with this package, but for the last three rows, on which it
+// is silent.
+var onlyReference = map[error]string{
+	errNetstringLength:    "int() takes signs, spaces, underscores and leading zeros",
+	errHeaderUnterminated: "it drops what follows the last NUL",
+	errHeaderName:         "it does not look",
+	errLengthMissing:      "it takes 0",
+	errLengthSyntax:       "int() again",
+	errLengthTwice:        "the last one counts",
+	errVersionMissing:     "it does not look",
+	errVersion:            "it does not look",
+	errNetstringLimit:     "it has no limits",
+	errBodyLimit:          "it has no limits",
+}
+
+func TestReferenceAgrees(t *testing.T) {
+	ask := startReference(t)
+	used := make(map[error]bool)
+	r := rand.New(rand.NewPCG(3, 4))
+	requests := scgitest.SmallRequests(t)
+	for _, v := range scgitest.Vectors(t) {
+		requests[v.Name] = v.Input
+	}
+	compareReference(t, ask, scgitest.Encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "X", strings.Repeat("x", DefaultMaxHeaderBytes)), used)
+	for _, request := range requests {
+		compareReference(t, ask, request, used)
+		for range 100 {
+			compareReference(t, ask, distort(r, request), used)
+		}
+	}
+	for reason, why := range onlyReference {
+		if !used[reason] {
+			t.Errorf("nothing is refused with %q that the reference takes: %s", reason, why)
+		}
+	}
+}
+
+func compareReference(t *testing.T, ask func(string) referenceAnswer, input string, used map[error]bool) {
+	t.Helper()
+	s := &Server{}
+	s.init()
+	x, refused := s.begin(newConn(s, &recorder{}), []byte(input))
+	got := ask(input)
+	switch {
+	case refused != nil && got.Error == "":
+		reason := refused.reason
+		used[reason] = true
+		if onlyReference[reason] == "" {
+			t.Errorf("%.300q: the reference takes it, refused with %v", input, reason)
+		}
+	case x == nil: // both refuse it, or wait for more
+	case got.Error != "":
+		if lastValue(x.Env, "CONTENT_LENGTH") == "" {
+			return // it takes the last of them, this package the first; nginx may send an empty one after it
+		}
+		t.Errorf("%.300q: the reference refuses it: %s", input, got.Error)
+	default:
+		env := make(map[string]string)
+		for name, value := range x.Env.All() {
+			env[latin1(name)] = latin1(value)
+		}
+		if fmt.Sprint(env) != fmt.Sprint(got.Env) || latin1(x.body.early) != got.Body && !x.body.isCut {
+			t.Errorf("%.300q: the reference reads %q and %q", input, got.Env, got.Body)
+		}
+	}
+}
+
+func lastValue(env Env, of string) (last string) {
+	for name, value := range env.All() {
+		if name == of {
+			last = value
+		}
+	}
+	return last
+}
+
+// latin1 has a character for each byte of s.
+func latin1(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		b.WriteRune(rune(s[i]))
+	}
+	return b.String()
+}
+
+// startReference skips t if there is none.
+func startReference(t *testing.T) (ask func(input string) referenceAnswer) {
+	t.Helper()
+	if out, err := exec.Command("python3", "-c", "import scgi.util").CombinedOutput(); err != nil {
+		t.Skipf("the Python package scgi is not installed: %v %s", err, out)
+	}
+	cmd := exec.Command("python3", "-c", referenceProgram)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	lines := json.NewEncoder(in)
+	answers := json.NewDecoder(out)
+	return func(input string) (a referenceAnswer) {
+		if err := lines.Encode(latin1(input)); err != nil {
+			t.Fatal(err)
+		}
+		if err := answers.Decode(&a); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
 }

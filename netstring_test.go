@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"example.com/scgi/internal/scgitest"
 )
 
 func TestCutNetstring(t *testing.T) {
@@ -51,7 +53,7 @@ func TestCutNetstring(t *testing.T) {
 // refused or found of a prefix is so of the whole; what is found encodes to the
 // very bytes it was read from.
 func FuzzNetstring(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range scgitest.Vectors(f) {
 		f.Add([]byte(v.Input), 1000)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, max int) {

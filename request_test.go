@@ -58,6 +58,15 @@ func TestNewEnvPanics(t *testing.T) {
 	}
 }
 
+func TestWithContextRefusesNil(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a nil context was taken")
+		}
+	}()
+	new(Request).WithContext(nil) //lint:ignore SA1012 it is what is tested
+}
+
 func TestParseHeaderReasons(t *testing.T) {
 	block := func(kv ...string) string { return strings.Join(kv, "\x00") + "\x00" }
 	for _, test := range []struct {
@@ -84,6 +93,27 @@ func TestParseHeaderReasons(t *testing.T) {
 	} {
 		if _, err := parseHeader(test.block, test.strict); !errors.Is(err, test.err) || test.err == nil && err != nil {
 			t.Errorf("parseHeader(%q, %t): %v, want %v", test.block, test.strict, err, test.err)
+		}
+	}
+}
+
+// Only a GET or HEAD that no body was announced for is known to be alone.
+func TestAlone(t *testing.T) {
+	for _, test := range []struct {
+		h    header
+		want bool
+	}{
+		{header{isGet: true}, true},
+		{header{isHead: true}, true},
+		{header{}, false},
+		{header{isGet: true, length: 1}, false},
+		{header{isGet: true, client: 1}, false},
+		{header{isHead: true, length: 1}, false},
+		{header{isGet: true, isSent: true}, false},
+		{header{isHead: true, isSent: true}, false},
+	} {
+		if got := test.h.alone(); got != test.want {
+			t.Errorf("%+v: %t", test.h, got)
 		}
 	}
 }
@@ -127,11 +157,43 @@ func TestBodyEnds(t *testing.T) {
 	}
 }
 
+func TestBodyReadsNothingInVain(t *testing.T) {
+	b := &body{conn: iotest.ErrReader(errTest)}
+	b.left.Store(4)
+	if n, err := b.Read(nil); n != 0 || err != nil {
+		t.Errorf("an empty read: %d, %v", n, err)
+	}
+	if n, err := b.Read(make([]byte, 4)); n != 0 || !errors.Is(err, errTest) {
+		t.Errorf("a failed read: %d, %v", n, err)
+	}
+	b.Close()
+	if n, err := b.Read(make([]byte, 4)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
+		t.Errorf("a read after Close: %d, %v", n, err)
+	}
+}
+
+// Who waits for the end of the body is told when it is there, not before.
+func TestWhenRead(t *testing.T) {
+	told := 0
+	b := &body{conn: strings.NewReader("cd"), early: "ab"}
+	b.left.Store(4)
+	b.whenRead(func() { told++ })
+	for i, want := range []int{0, 0, 0, 1} {
+		if _, err := b.Read(make([]byte, 1)); err != nil || told != want {
+			t.Errorf("after %d bytes: told %d times, %v", i+1, told, err)
+		}
+	}
+	b.whenRead(func() { told++ })
+	if told != 2 {
+		t.Error("whoever comes late is not told")
+	}
+}
+
 // Invariants: never a panic; what is accepted obeys the grammar, has SCGI=1 and
 // a CONTENT_LENGTH that Get agrees with; strict accepts no more; the Env gives
 // the pairs of the grammar and encodes to the identical bytes.
 func FuzzHeader(f *testing.F) {
-	for _, v := range vectors(f) {
+	for _, v := range scgitest.Vectors(f) {
 		if start, end, err := cutNetstring([]byte(v.Input), 1<<20); err == nil && end > 0 && end < len(v.Input) {
 			f.Add(v.Input[start:end])
 		}

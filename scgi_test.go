@@ -1,9 +1,11 @@
-package scgi
+package scgi_test
 
-// scgi_test.go owns what the other tests share: a server on each kind of
-// listener, a client that sends raw bytes, and the specification's vectors.
+// scgi_test.go has what the other tests share (a server on each kind of listener, and a
+// client that sends raw bytes), the tests of Listen and ListenAndServe, and those that
+// send whole requests: the specification's vectors and what web servers have sent.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +14,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"example.com/scgi"
 	"example.com/scgi/internal/leak"
 	"example.com/scgi/internal/scgitest"
 )
@@ -38,9 +42,6 @@ var (
 	vectors        = scgitest.Vectors
 	within         = scgitest.Within
 	exchangeOn     = scgitest.Exchange
-	smallRequests  = scgitest.SmallRequests
-	flip           = scgitest.Flip
-	memoryInUse    = scgitest.MemoryInUse
 	formRequest    = scgitest.FormPost
 )
 
@@ -52,18 +53,18 @@ type (
 
 // start serves on l until the test ends, which it waits for, and logs into the
 // returned buffer.
-func start(t testing.TB, s *Server, l net.Listener) *syncBuffer {
+func start(t testing.TB, s *scgi.Server, l net.Listener) *syncBuffer {
 	t.Helper()
 	log := new(syncBuffer)
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.NewTextHandler(log, nil))
 	}
-	scgitest.Serve(t, s, l, ErrServerClosed)
+	scgitest.Serve(t, s, l, scgi.ErrServerClosed)
 	return log
 }
 
 // pipeServer serves connections of net.Pipe, for a synctest bubble.
-func pipeServer(t *testing.T, s *Server) (dial func() net.Conn) {
+func pipeServer(t *testing.T, s *scgi.Server) (dial func() net.Conn) {
 	l := scgitest.NewPipeListener()
 	start(t, s, l)
 	return l.Dial
@@ -75,30 +76,26 @@ func leakCheck(t testing.TB) {
 	leak.Goroutines(t)
 }
 
-// zeroSource is an endless reader.
-type zeroSource struct{}
-
-func (zeroSource) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
-
-// readerFunc is a function as an io.Reader.
-var errTest = errors.New("a test's error")
-
-// echo answers with the body, and with how reading it ended.
-var echo = HandlerFunc(func(w http.ResponseWriter, r *Request) {
+// echo answers with the body, and says whether reading it ended in an error.
+var echo = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	body, err := io.ReadAll(r.Body)
-	w.Header().Set("X-Short", fmt.Sprint(errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errBodyNotPassed)))
+	w.Header().Set("X-Short", fmt.Sprint(err != nil))
 	w.Write(body)
 })
+
+// bodyOf returns what follows the netstring in input.
+func bodyOf(input string) string {
+	size, rest, _ := strings.Cut(input, ":")
+	n, _ := strconv.Atoi(size)
+	return rest[n+len(","):]
+}
 
 func TestVectors(t *testing.T) {
 	for _, kind := range kinds {
 		for _, strict := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s strict=%t", kind, strict), func(t *testing.T) {
 				l := listen(t, kind)
-				start(t, &Server{Handler: echo, Strict: strict, AllowHalfClose: true}, l)
+				start(t, &scgi.Server{Handler: echo, Strict: strict, AllowHalfClose: true}, l)
 				for _, v := range vectors(t) {
 					checkVector(t, l.Addr(), v, strict)
 				}
@@ -140,20 +137,20 @@ func checkVector(t *testing.T, addr net.Addr, v vector, strict bool) {
 func TestSpecExampleAtEveryLevel(t *testing.T) {
 	example := vectors(t)[0].Input
 	const question = "What is the answer to life?"
-	levels := map[string]Handler{
-		"native": HandlerFunc(func(w http.ResponseWriter, r *Request) {
+	levels := map[string]scgi.Handler{
+		"native": scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			b, _ := io.ReadAll(r.Body)
 			if string(b) == question && r.Env.Get("REQUEST_URI") == "/deepthought" && r.ContentLength == 27 {
 				io.WriteString(w, "42")
 			}
 		}),
-		"produce": ProduceFunc(func(env Env, size int64, in io.Reader, out io.Writer) {
+		"produce": scgi.ProduceFunc(func(env scgi.Env, size int64, in io.Reader, out io.Writer) {
 			b, _ := io.ReadAll(in)
 			if string(b) == question && env.Get("REQUEST_URI") == "/deepthought" && size == 27 {
 				io.WriteString(out, "Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n42")
 			}
 		}),
-		"http": HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		"http": scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b, _ := io.ReadAll(r.Body)
 			if string(b) == question && r.URL.Path == "/deepthought" && r.ContentLength == 27 && r.Method == "POST" {
 				io.WriteString(w, "42")
@@ -163,7 +160,7 @@ func TestSpecExampleAtEveryLevel(t *testing.T) {
 	for name, h := range levels {
 		t.Run(name, func(t *testing.T) {
 			onEachKind(t, func(t *testing.T, l net.Listener) {
-				start(t, &Server{Handler: h}, l)
+				start(t, &scgi.Server{Handler: h}, l)
 				for way, chunks := range wholeAndPieces(example) {
 					if r := parseReply(t, ask(t, l.Addr(), chunks...)); r.Status != 200 || r.Body != "42" {
 						t.Errorf("%s: %+v", way, r)
@@ -187,7 +184,7 @@ func TestCaptures(t *testing.T) {
 		t.Fatalf("only %d captures", len(files))
 	}
 	l := listen(t, "unix")
-	start(t, &Server{Handler: echo}, l)
+	start(t, &scgi.Server{Handler: echo}, l)
 	for _, file := range files {
 		input, err := os.ReadFile(file)
 		if err != nil {
@@ -203,13 +200,57 @@ func TestCaptures(t *testing.T) {
 		}
 		for _, chunks := range [][]string{{string(input)}, chunks} {
 			r := parseReply(t, askHalfClosed(t, l.Addr(), chunks))
-			_, end, _ := cutNetstring(input, DefaultMaxHeaderBytes)
 			switch {
 			case r.Status != 200:
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
-			case r.Body != string(input[end+1:]) || r.Header.Get("X-Short") != fmt.Sprint(short[name]):
+			case r.Body != bodyOf(string(input)) || r.Header.Get("X-Short") != fmt.Sprint(short[name]):
 				t.Errorf("%s: the body is not what was sent", name)
 			}
 		}
+	}
+}
+
+// If the port is in use on this machine, the error names the default address.
+func TestListenDefault(t *testing.T) {
+	l, err := scgi.Listen("")
+	var op *net.OpError
+	switch {
+	case err == nil:
+		defer l.Close()
+		if got := l.Addr().String(); got != scgi.DefaultAddr {
+			t.Errorf("listens on %q, want %q", got, scgi.DefaultAddr)
+		}
+	case !errors.As(err, &op) || op.Addr.String() != scgi.DefaultAddr:
+		t.Errorf("got %v, want to listen on %q", err, scgi.DefaultAddr)
+	}
+}
+
+func TestListenErrorHasNoListener(t *testing.T) {
+	if l, err := scgi.Listen(":4000"); l != nil || err == nil {
+		t.Errorf("got %v, %v", l, err)
+	}
+}
+
+func TestListenAndServe(t *testing.T) {
+	addr := filepath.Join(shortTempDir(t), "s")
+	listening := make(chan bool, 1)
+	s := &scgi.Server{Handler: echo, BaseContext: func(net.Listener) context.Context {
+		listening <- true
+		return context.Background()
+	}}
+	served := make(chan error)
+	go func() { served <- s.ListenAndServe("unix:" + addr) }()
+	<-listening
+	if r := parseReply(t, ask(t, &net.UnixAddr{Name: addr, Net: "unix"}, post("/", "body"))); r.Body != "body" {
+		t.Errorf("%+v", r)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != scgi.ErrServerClosed {
+		t.Error(err)
+	}
+	if err := scgi.ListenAndServe("unix:"+addr+"/not/a/folder", nil); err == nil || err == scgi.ErrServerClosed {
+		t.Errorf("without a folder: %v", err)
 	}
 }

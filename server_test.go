@@ -1,4 +1,4 @@
-package scgi
+package scgi_test
 
 import (
 	"context"
@@ -14,35 +14,16 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
-)
 
-func TestShutdownBeforeServe(t *testing.T) {
-	for _, end := range []func(*Server) error{(*Server).Close, func(s *Server) error { return s.Shutdown(context.Background()) }} {
-		var s Server
-		if err := end(&s); err != nil {
-			t.Error(err)
-		}
-		l := listen(t, "unix")
-		if err := s.Serve(l); err != ErrServerClosed {
-			t.Errorf("Serve returned %v", err)
-		}
-		if _, err := net.Dial("unix", l.Addr().String()); err == nil {
-			t.Error("the listener was not closed")
-		}
-		if err := s.ListenAndServe("127.0.0.1:0"); err != ErrServerClosed {
-			t.Errorf("ListenAndServe returned %v", err)
-		}
-		if err := end(&s); err != nil {
-			t.Errorf("again: %v", err)
-		}
-	}
-}
+	"example.com/scgi"
+)
 
 func TestServeReturnsWhenItsListenerIsClosed(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		served := make(chan error)
-		var s Server
+		var s scgi.Server
 		go func() { served <- s.Serve(l) }()
 		ask(t, l.Addr(), get("/"))
 		l.Close()
@@ -53,144 +34,8 @@ func TestServeReturnsWhenItsListenerIsClosed(t *testing.T) {
 	})
 }
 
-func TestRegisterOnShutdownEndsStreams(t *testing.T) {
-	l := listen(t, "unix")
-	streaming, ending := make(chan bool), make(chan bool)
-	s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-		close(streaming)
-		<-ending
-		io.WriteString(w, "bye")
-	})}
-	s.RegisterOnShutdown(func() { close(ending) })
-	served := make(chan error)
-	go func() { served <- s.Serve(l) }()
-	reply := make(chan string)
-	go func() { reply <- ask(t, l.Addr(), get("/")) }()
-	<-streaming
-	if err := s.Shutdown(within(10 * time.Second)); err != nil {
-		t.Error(err)
-		close(ending)
-	}
-	if r := parseReply(t, <-reply); r.Body != "bye" {
-		t.Errorf("%+v", r)
-	}
-	<-served
-}
-
-// A request under way is served to its end, and those that wait in the
-// kernel's backlog are served too, not reset.
-func TestShutdownServesWhatWaits(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		leakCheck(t)
-		const queued = 20
-		inHandler, release := make(chan bool), make(chan bool)
-		s := &Server{MaxConns: 1, MaxWorkers: 1, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			if r.Env.Get("REQUEST_URI") == "/first" {
-				inHandler <- true
-				<-release
-			}
-			io.WriteString(w, "done")
-		})}
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(l) }()
-		replies := make(chan string, queued+1)
-		send := func(uri string) {
-			c := dial(t, l.Addr())
-			io.WriteString(c, get(uri))
-			go func() {
-				reply, err := io.ReadAll(c)
-				replies <- fmt.Sprint(string(reply), err)
-			}()
-		}
-		send("/first")
-		<-inHandler
-		for range queued {
-			send("/queued") // MaxConns keeps them in the backlog
-		}
-		done := make(chan error)
-		go func() { done <- s.Shutdown(within(patience)) }()
-		<-s.stopping.Done()
-		close(release)
-		if err := <-done; err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		if err := <-served; err != ErrServerClosed {
-			t.Errorf("Serve: %v", err)
-		}
-		for range queued + 1 {
-			if r := <-replies; !strings.HasSuffix(r, "done<nil>") {
-				t.Errorf("a reply was %q", r)
-			}
-		}
-		if _, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
-			t.Error("it still listens")
-		}
-	})
-}
-
-// Connections that were made before Shutdown are served, also if they send their
-// request only after it.
-func TestShutdownServesYoungConnections(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{Handler: echo}
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(l) }()
-		ask(t, l.Addr(), get("/"))
-		var young []net.Conn
-		for range 20 {
-			young = append(young, dial(t, l.Addr()))
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- s.Shutdown(within(patience)) }()
-		<-time.After(20 * time.Millisecond) // a server that does not wait has closed its listener by then
-		for i, c := range young {
-			io.WriteString(c, get("/"))
-			if raw, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(raw), "Status: 200 ") {
-				t.Errorf("connection %d got %q, %v", i, raw, err)
-			}
-		}
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		<-served
-	})
-}
-
-func TestShutdownGivesUpWithItsContext(t *testing.T) {
-	l := listen(t, "unix")
-	hold := make(chan bool)
-	inHandler := make(chan *Request)
-	s := &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-		inHandler <- r
-		<-hold
-	})}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	c := dial(t, l.Addr())
-	io.WriteString(c, get("/"))
-	r := <-inHandler
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Shutdown(ctx); err != context.Canceled {
-		t.Errorf("Shutdown: %v", err)
-	}
-	if r.Context().Err() != nil {
-		t.Error("Shutdown cancelled a request")
-	}
-	s.Close()
-	<-r.Context().Done()
-	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
-		t.Error(err)
-	}
-	close(hold)
-	<-s.drained
-	if err := <-served; err != ErrServerClosed {
-		t.Errorf("Serve: %v", err)
-	}
-}
-
 func TestManyListeners(t *testing.T) {
-	var s Server
+	var s scgi.Server
 	served := make(chan error)
 	var addrs []net.Addr
 	for _, kind := range kinds {
@@ -207,98 +52,10 @@ func TestManyListeners(t *testing.T) {
 		t.Error(err)
 	}
 	for range kinds {
-		if err := <-served; err != ErrServerClosed {
+		if err := <-served; err != scgi.ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
 	}
-}
-
-func TestNilHandlerPrintsTheVariables(t *testing.T) {
-	l := listen(t, "unix")
-	start(t, &Server{}, l)
-	r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "B", "a\r\nFAKE: 1", "A\n", "2")))
-	want := "CONTENT_LENGTH: \"0\"\nSCGI: \"1\"\nB: \"a\\r\\nFAKE: 1\"\nA\\n: \"2\"\n"
-	if r.Body != want || r.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
-		t.Errorf("%q, want %q", r.Body, want)
-	}
-}
-
-func TestPanics(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{MaxWorkers: 2, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			switch r.Env.Get("REQUEST_URI") {
-			case "/panic":
-				panic("the handler's word")
-			case "/goexit":
-				runtime.Goexit()
-			case "/abort":
-				panic(http.ErrAbortHandler)
-			}
-			io.WriteString(w, "fine")
-		})}
-		log := start(t, s, l)
-		for range 20 {
-			for uri, status := range map[string]int{"/panic": 500, "/goexit": 500, "/abort": 500, "/": 200} {
-				if r := parseReply(t, ask(t, l.Addr(), get(uri))); r.Status != status {
-					t.Errorf("%s: %+v", uri, r)
-				}
-			}
-		}
-		if n := s.Stats().Panics; n != 40 {
-			t.Errorf("%d panics were counted", n)
-		}
-		text := log.String()
-		for _, want := range []string{"the handler's word", "method=GET", "uri=/panic", "uri=/goexit", "stack=", "server_test.go"} {
-			if !strings.Contains(text, want) {
-				t.Errorf("%q is not in the log", want)
-			}
-		}
-		if strings.Contains(text, "/abort") {
-			t.Error("ErrAbortHandler was logged")
-		}
-	})
-}
-
-// Connections that have not sent their header hold no worker.
-func TestRefusalsSayWhy(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{}
-		log := start(t, s, l)
-		raw := ask(t, l.Addr(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		if !strings.HasPrefix(raw, "HTTP/1.1 400 ") || !strings.Contains(raw, "SCGI") {
-			t.Errorf("HTTP is answered with %q", raw)
-		}
-		if raw := ask(t, l.Addr(), "\x16\x03\x01\x02\x00\x01\x00"); raw != tlsAlert {
-			t.Errorf("TLS is answered with %q", raw)
-		}
-		r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0")))
-		if r.Status != 400 || !strings.Contains(r.Body, "include scgi_params") || strings.Count(r.Body, "\n") != 1 {
-			t.Errorf("without SCGI: %+v", r)
-		}
-		if n := strings.Count(log.String(), "\n"); n != 3 || s.Stats().Refused[400] != 3 {
-			t.Errorf("%d lines for %v refusals:\n%s", n, s.Stats().Refused, log)
-		}
-		if l.Addr().Network() == "tcp" && !strings.Contains(log.String(), "peer=127.0.0.1:") {
-			t.Errorf("no peer in %s", log)
-		}
-	})
-}
-
-func TestEmptyConnectionsLeaveOnlyACount(t *testing.T) {
-	onEachKind(t, func(t *testing.T, l net.Listener) {
-		s := &Server{}
-		log := start(t, s, l)
-		for range 10 {
-			c := dial(t, l.Addr())
-			c.(interface{ CloseWrite() error }).CloseWrite()
-			if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
-				t.Errorf("%q, %v", b, err)
-			}
-		}
-		if st := s.Stats(); st.Empty != 10 || len(st.Refused) != 0 || log.String() != "" {
-			t.Errorf("%+v, log %q", st, log)
-		}
-	})
 }
 
 // failingListener fails a few times before it works.
@@ -318,89 +75,276 @@ func (l *failingListener) Accept() (net.Conn, error) {
 
 func TestTemporaryAcceptErrorsAreWaitedOut(t *testing.T) {
 	l := &failingListener{listen(t, "unix"), []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.EMFILE}}
-	log := start(t, &Server{}, l)
+	log := start(t, &scgi.Server{}, l)
 	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 		t.Errorf("%+v", r)
 	}
 	if n := strings.Count(log.String(), "accept failed"); n != 5 {
 		t.Errorf("%d failures were logged", n)
 	}
-	var s Server
+	var s scgi.Server
 	if err := s.Serve(&failingListener{listen(t, "unix"), []error{syscall.EINVAL}}); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("another error ends Serve with %v", err)
 	}
 	s.Close()
 }
 
-// pipeServer serves on in-memory connections, for tests of time.
-func TestLogsNothingOfPeersThatGo(t *testing.T) {
+func TestMaxWorkers(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
-		gone, failed := make(chan bool), make(chan bool)
-		log := start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			defer close(failed)
-			<-gone
-			for range 100 {
-				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-					return
-				}
-			}
-			t.Error("writing never failed")
-		})}, l)
-		c := dial(t, l.Addr())
-		io.WriteString(c, get("/"))
-		c.Close()
-		gone <- true
-		<-failed
-		if log.String() != "" {
-			t.Errorf("the log says %s", log)
+		const max, requests = 3, 50
+		s := &scgi.Server{MaxWorkers: max, Handler: scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { runtime.Gosched() })}
+		start(t, s, l)
+		var wg sync.WaitGroup
+		for range requests {
+			wg.Go(func() { ask(t, l.Addr(), get("/")) })
+		}
+		wg.Wait()
+		if most := s.Stats().MostBusy; most > max {
+			t.Errorf("%d handlers ran at once", most)
 		}
 	})
 }
 
-func TestManyPanicsLeakNothing(t *testing.T) {
-	leakCheck(t)
-	l := listen(t, "unix")
-	s := &Server{MaxWorkers: 4, Logger: slog.New(slog.DiscardHandler), Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) { panic("again") })}
-	start(t, s, l)
-	const panics = 5000
-	var peers sync.WaitGroup
-	for range 8 {
-		peers.Go(func() {
-			for range panics / 8 {
-				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 500 {
-					t.Errorf("%+v", r)
+// sharedListener says that other processes accept from it too.
+type sharedListener struct{ net.Listener }
+
+func (sharedListener) IsShared() bool { return true }
+
+// Past MaxConns, connections stay in the backlog. A shared listener's do so while no
+// worker is free, unless MaxConns says otherwise. (Of a listener that is not shared, the
+// kernel may hold back connections that have sent nothing, so that fewer are open.)
+func TestMaxConns(t *testing.T) {
+	for _, test := range []struct {
+		maxConns int
+		shared   bool
+		most     int64
+	}{{2, false, 2}, {2, true, 2}, {0, true, 1}} {
+		onEachKind(t, func(t *testing.T, l net.Listener) {
+			if test.shared {
+				l = sharedListener{l}
+			}
+			s := &scgi.Server{MaxWorkers: 1, MaxConns: test.maxConns}
+			start(t, s, l)
+			var waiting []net.Conn
+			for range 5 {
+				waiting = append(waiting, dial(t, l.Addr()))
+			}
+			for _, c := range waiting { // only now do the first ones let go
+				io.WriteString(c, get("/"))
+				if reply, err := io.ReadAll(c); err != nil || len(reply) == 0 {
+					t.Errorf("%q, %v", reply, err)
 				}
+				c.Close()
+			}
+			if most := s.Stats().MostOpen; most > test.most || test.shared && most < test.most {
+				t.Errorf("%+v: %d connections were open at once", test, most)
 			}
 		})
 	}
-	peers.Wait()
-	if st := s.Stats(); st.Panics != panics || st.Busy > 4 || st.Waiting != 0 {
-		t.Errorf("%+v", st)
-	}
 }
 
-// A peer that reads nothing before it has sent everything, as Apache, gets a
-// long reply to a body that the handler does not read.
-func TestLongReplyToAnUnreadBody(t *testing.T) {
-	for _, kind := range []string{"tcp", "unix portable"} { // each takes a second
-		const size = 16 << 20
-		l := listen(t, kind)
-		start(t, &Server{Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
-			w.WriteHeader(http.StatusRequestEntityTooLarge)
-			if n, err := w.Write(make([]byte, size)); n != size || err != nil {
-				t.Errorf("the reply was not taken: %d, %v", n, err)
-			}
-			if _, err := io.Copy(io.Discard, r.Body); err != http.ErrBodyReadAfterClose {
-				t.Errorf("reading the dropped body: %v", err)
-			}
-		})}, l)
+// Every listener learns of room, not only one that has nothing to accept.
+func TestMaxConnsOfTwoListeners(t *testing.T) {
+	a, b := listen(t, "unix"), listen(t, "unix")
+	held := make(chan bool)
+	s := &scgi.Server{MaxConns: 2, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		if r.Env.Get("REQUEST_URI") == "/hold" {
+			held <- true
+			io.ReadAll(r.Body)
+		}
+	})}
+	start(t, s, a)
+	start(t, s, b)
+	hold := func(l net.Listener) (release func()) {
 		c := dial(t, l.Addr())
-		if _, err := io.WriteString(c, post("/", strings.Repeat("x", 2*size))); err != nil {
-			t.Fatal(err)
+		request := encode("", "CONTENT_LENGTH", "1", "SCGI", "1", "REQUEST_URI", "/hold")
+		io.WriteString(c, request)
+		<-held
+		return func() {
+			io.WriteString(c, "x")
+			io.ReadAll(c)
 		}
-		raw, err := io.ReadAll(c)
-		if r := parseReply(t, string(raw)); err != nil || r.Status != 413 || len(r.Body) != size {
-			t.Errorf("%d with %d bytes, %v", r.Status, len(r.Body), err)
+	}
+	long, first, second := hold(a), hold(a), hold(b) // now both wait for room
+	first()
+	second()
+	for _, l := range []net.Listener{a, b} {
+		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
+			t.Errorf("%+v", r)
 		}
+	}
+	long()
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan bool)
+		s := &scgi.Server{MaxWorkers: 1, MaxQueue: 2, QueueTimeout: 10 * time.Second, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { <-hold })}
+		dial := pipeServer(t, s)
+		var replies []chan string
+		for range 5 {
+			replies = append(replies, exchangeOn(dial(), get("/")))
+			synctest.Wait()
+		}
+		for _, i := range []int{3, 4} { // over MaxQueue: at once
+			if r := parseReply(t, <-replies[i]); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
+				t.Errorf("request %d: %+v", i, r)
+			}
+		}
+		if st := s.Stats(); st.Waiting != 2 || st.MostWaiting != 2 || st.Busy != 1 || st.Refused[503] != 2 {
+			t.Errorf("%+v", st)
+		}
+		began := time.Now()
+		for _, i := range []int{1, 2} { // waited too long
+			if r := parseReply(t, <-replies[i]); r.Status != 503 || time.Since(began) != 10*time.Second {
+				t.Errorf("request %d: %+v after %v", i, r, time.Since(began))
+			}
+		}
+		late := exchangeOn(dial(), get("/"))
+		synctest.Wait()
+		hold <- true
+		hold <- true
+		for _, reply := range []chan string{replies[0], late} {
+			if r := parseReply(t, <-reply); r.Status != 200 {
+				t.Errorf("%+v", r)
+			}
+		}
+	})
+}
+
+// At four times the load that the workers can carry, those that are served wait
+// no longer than QueueTimeout, and the others are told within it.
+func TestOverloadKeepsLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			workers  = 4
+			work     = 100 * time.Millisecond
+			patience = time.Second // QueueTimeout
+			seconds  = 10
+		)
+		s := &scgi.Server{MaxWorkers: workers, QueueTimeout: patience, Logger: slog.New(slog.DiscardHandler),
+			Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { time.Sleep(work) })}
+		dial := pipeServer(t, s)
+		type outcome struct {
+			status int
+			took   time.Duration
+		}
+		const capacity = int(seconds * time.Second / work * workers)
+		outcomes := make(chan outcome, 4*capacity)
+		for range 4 * capacity {
+			c, began := dial(), time.Now()
+			go func() {
+				r := parseReply(t, <-exchangeOn(c, get("/")))
+				outcomes <- outcome{r.Status, time.Since(began)}
+			}()
+			time.Sleep(work / workers / 4)
+		}
+		served := 0
+		for range 4 * capacity {
+			o := <-outcomes
+			switch {
+			case o.status == 200 && o.took <= patience+work:
+				served++
+			case o.status == 503 && o.took <= patience:
+			default:
+				t.Errorf("%d after %v", o.status, o.took)
+			}
+		}
+		if served < capacity {
+			t.Errorf("%d were served, the workers can do %d", served, capacity)
+		}
+	})
+}
+
+func TestBaseContext(t *testing.T) {
+	type key struct{}
+	l := listen(t, "unix")
+	base, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "v"))
+	_, ctx, release := asked(t, &scgi.Server{BaseContext: func(got net.Listener) context.Context {
+		if got != l {
+			t.Error("another listener")
+		}
+		return base
+	}}, l, get("/"))
+	if ctx.Value(key{}) != "v" {
+		t.Error("the base's value is not there")
+	}
+	if _, ok := ctx.Deadline(); ok || ctx.Err() != nil {
+		t.Error("a deadline, or an early end")
+	}
+	if ctx.Value(key{}) != "v" {
+		t.Error("the base's value is gone")
+	}
+	cancel()
+	<-ctx.Done()
+	release()
+}
+
+func TestBaseContextMustNotBeNil(t *testing.T) {
+	l := listen(t, "unix")
+	defer l.Close()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	(&scgi.Server{BaseContext: func(net.Listener) context.Context { return nil }}).Serve(l)
+}
+
+func TestConnContext(t *testing.T) {
+	type baseKey struct{}
+	type connKey struct{}
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		peer, ctx, release := asked(t, &scgi.Server{
+			BaseContext: func(net.Listener) context.Context {
+				return context.WithValue(context.Background(), baseKey{}, "base")
+			},
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				return context.WithValue(ctx, connKey{}, c.RemoteAddr().Network())
+			},
+		}, l, get("/"))
+		defer release()
+		if got, want := ctx.Value(connKey{}), peer.LocalAddr().Network(); got != want {
+			t.Errorf("the connection's value is %q, want %q", got, want)
+		}
+		if got := ctx.Value(baseKey{}); got != "base" {
+			t.Errorf("the base's value is %v", got)
+		}
+	})
+}
+
+func TestConnContextMustNotBeNil(t *testing.T) {
+	l := listen(t, "unix")
+	s := &scgi.Server{ConnContext: func(context.Context, net.Conn) context.Context { return nil }}
+	defer s.Close()
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	dial(t, l.Addr())
+	s.Serve(l)
+}
+
+// What ConnContext and BaseContext are given and give has the server too.
+func TestServerContextKeyEverywhere(t *testing.T) {
+	type key struct{}
+	l := listen(t, "unix")
+	s := &scgi.Server{
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(t.Context(), key{}, "base") },
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			if _, ok := ctx.Value(http.ServerContextKey).(*http.Server); !ok {
+				t.Error("ConnContext's has no server")
+			}
+			return ctx
+		},
+		Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+			_, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+			fmt.Fprint(w, ok, r.Context().Value(key{}), r.Context().Value(http.LocalAddrContextKey).(net.Addr).Network())
+		}),
+	}
+	start(t, s, l)
+	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Body != "truebaseunix" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -2,25 +2,51 @@ package scgi
 
 import (
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
 )
 
-// nginxSays are the variables of the path that nginx sends with the README's
-// stanza for the root.
-func nginxSays(uri, query, path string) []string {
-	return []string{"REQUEST_URI", uri, "QUERY_STRING", query, "DOCUMENT_URI", path, "SCRIPT_NAME", "", "PATH_INFO", path}
+// convert makes an http.Request of the variables, with the two that SCGI
+// requires before them.
+func convert(namesAndValues ...string) (*http.Request, error) {
+	kv := append([]string{"CONTENT_LENGTH", "0", "SCGI", "1"}, namesAndValues...)
+	return newHTTPRequest(&Request{Env: NewEnv(kv...), Body: http.NoBody})
 }
 
-// lighttpdSays are those of lighttpd, with the folder that the app is mounted at.
-func lighttpdSays(uri, query, script, info string) []string {
-	return []string{"QUERY_STRING", query, "REQUEST_URI", uri, "SCRIPT_NAME", script, "PATH_INFO", info}
-}
-
-// apacheSays are those of Apache with ProxyPass.
-func apacheSays(uri, query, path string) []string {
-	return []string{"QUERY_STRING", query, "REQUEST_URI", uri, "SCRIPT_NAME", path}
+func TestURL(t *testing.T) {
+	for _, test := range []struct {
+		vars []string
+		uri  string // RequestURI
+		url  url.URL
+		host string
+	}{
+		{[]string{"REQUEST_URI", "/a%20b?x=1"}, "/a%20b?x=1", url.URL{Path: "/a b", RawQuery: "x=1"}, ""},
+		{[]string{"REQUEST_URI", "/a%2Fb"}, "/a%2Fb", url.URL{Path: "/a/b", RawPath: "/a%2Fb"}, ""},
+		{[]string{"REQUEST_URI", "//foo/bar", "HTTP_HOST", "h"}, "//foo/bar", url.URL{Path: "//foo/bar"}, "h"},
+		{[]string{"REQUEST_URI", "/x?", "HTTP_HOST", "h"}, "/x?", url.URL{Path: "/x", ForceQuery: true}, "h"},
+		{[]string{"REQUEST_URI", "/../etc/passwd"}, "/../etc/passwd", url.URL{Path: "/../etc/passwd"}, ""},
+		{[]string{"REQUEST_URI", "*", "REQUEST_METHOD", "OPTIONS", "HTTP_HOST", "h"}, "*", url.URL{Path: "*"}, "h"},
+		{[]string{"REQUEST_URI", "http://other:8080/x?y", "HTTP_HOST", "h"}, "http://other:8080/x?y", url.URL{Scheme: "http", Host: "other:8080", Path: "/x", RawQuery: "y"}, "other:8080"},
+		{[]string{"REQUEST_URI", "scgi://127.0.0.1:8080/directory"}, "scgi://127.0.0.1:8080/directory", url.URL{Scheme: "scgi", Host: "127.0.0.1:8080", Path: "/directory"}, "127.0.0.1:8080"},
+		{[]string{"REQUEST_URI", "fe.test:443", "REQUEST_METHOD", "CONNECT", "HTTP_HOST", "h"}, "fe.test:443", url.URL{Host: "fe.test:443"}, "fe.test:443"},
+		{[]string{"REQUEST_URI", "/x", "HTTP_HOST", "a@b.com"}, "/x", url.URL{Path: "/x"}, "a@b.com"},
+		{[]string{"REQUEST_URI", "/x", "SERVER_NAME", "s"}, "/x", url.URL{Path: "/x"}, "s"},
+		{[]string{"SCRIPT_NAME", "/app", "PATH_INFO", "/a b?", "QUERY_STRING", "q=1"}, "/app/a%20b%3F?q=1", url.URL{Path: "/app/a b?", RawQuery: "q=1"}, ""},
+		{[]string{"PATH_INFO", "no/slash"}, "/no/slash", url.URL{Path: "/no/slash"}, ""},
+		{[]string{"REQUEST_URI", "/x", "HTTP_HOST", "h", "HTTP_HOST", "h"}, "/x", url.URL{Path: "/x"}, "h"},
+		{nil, "/", url.URL{Path: "/"}, ""},
+	} {
+		req, err := convert(test.vars...)
+		if err != nil {
+			t.Errorf("%q: %v", test.vars, err)
+			continue
+		}
+		if req.RequestURI != test.uri || *req.URL != test.url || req.Host != test.host {
+			t.Errorf("%q: RequestURI %q, URL %#v, Host %q", test.vars, req.RequestURI, *req.URL, req.Host)
+		}
+	}
 }
 
 // An ordinary request keeps REQUEST_URI as the client wrote it, whatever each
@@ -131,6 +157,22 @@ func TestURLTheWebServerMeans(t *testing.T) {
 			t.Errorf("%s: RequestURI %q, Path %q, RawQuery %q", test.name, req.RequestURI, req.URL.Path, req.URL.RawQuery)
 		}
 	}
+}
+
+// nginxSays are the variables of the path that nginx sends with the README's
+// stanza for the root.
+func nginxSays(uri, query, path string) []string {
+	return []string{"REQUEST_URI", uri, "QUERY_STRING", query, "DOCUMENT_URI", path, "SCRIPT_NAME", "", "PATH_INFO", path}
+}
+
+// lighttpdSays are those of lighttpd, with the folder that the app is mounted at.
+func lighttpdSays(uri, query, script, info string) []string {
+	return []string{"QUERY_STRING", query, "REQUEST_URI", uri, "SCRIPT_NAME", script, "PATH_INFO", info}
+}
+
+// apacheSays are those of Apache with ProxyPass.
+func apacheSays(uri, query, path string) []string {
+	return []string{"QUERY_STRING", query, "REQUEST_URI", uri, "SCRIPT_NAME", path}
 }
 
 // Invariant: whatever the client has sent, the path that is served is, cleaned,

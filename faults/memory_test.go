@@ -1,19 +1,22 @@
-package scgi
+package faults
 
-// memory_test.go owns the bound on the memory that peers can pin. Rule: it is
-// measured with the requests that cost most, and the numbers that the
-// documents state are the ones that are held here.
+// memory_test.go bounds the memory that peers can pin. It is measured with the requests
+// that cost most, and the documents state the numbers that hold here.
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"example.com/scgi"
 )
 
 // With the default MaxHeaderBytes, a connection costs at most heldByConn while
@@ -24,40 +27,45 @@ const (
 	heldByRequest = 352 << 10
 )
 
-// costly are header blocks of DefaultMaxHeaderBytes that cost more memory than
-// they have bytes, each in another way.
+// costly returns requests whose header blocks have DefaultMaxHeaderBytes and cost more
+// memory than that, each in another way.
 func costly() map[string]string {
-	const left = DefaultMaxHeaderBytes - 100
-	start := NewEnv("CONTENT_LENGTH", "0", "SCGI", "1").block
-	var names strings.Builder
-	for i := range maxVariables - 3 {
-		fmt.Fprintf(&names, "HTTP_X%0*d\x00\x00", left/maxVariables-len("HTTP_X00"), i)
+	const (
+		left   = scgi.DefaultMaxHeaderBytes - 100
+		fields = 997 // with CONTENT_LENGTH and SCGI, and one to spare, as many as the server accepts
+	)
+	request := func(namesAndValues ...string) string {
+		return encode("", append([]string{"CONTENT_LENGTH", "0", "SCGI", "1"}, namesAndValues...)...)
+	}
+	var names []string
+	for i := range fields {
+		names = append(names, fmt.Sprintf("HTTP_X%0*d", left/1000-len("HTTP_X00"), i), "")
 	}
 	return map[string]string{
-		"one long value":        start + NewEnv("X", strings.Repeat("x", left)).block,
-		"one field many times":  start + strings.Repeat("HTTP_A\x00"+strings.Repeat("x", left/maxVariables-8)+"\x00", maxVariables-3),
-		"many fields":           start + names.String(),
-		"a URI to be decoded":   start + NewEnv("REQUEST_URI", "/%41%2F"+strings.Repeat("x", left-20)).block,
-		"a path to be encoded":  start + NewEnv("PATH_INFO", strings.Repeat("\xff", left-20)).block,
-		"two names to be added": start + NewEnv("SCRIPT_NAME", strings.Repeat("\xff", left/2-20), "PATH_INFO", strings.Repeat("\xff", left/2-20)).block,
+		"one long value":        request("X", strings.Repeat("x", left)),
+		"one field many times":  request(slices.Repeat([]string{"HTTP_A", strings.Repeat("x", left/1000-8)}, fields)...),
+		"many fields":           request(names...),
+		"a URI to be decoded":   request("REQUEST_URI", "/%41%2F"+strings.Repeat("x", left-20)),
+		"a path to be encoded":  request("PATH_INFO", strings.Repeat("\xff", left-20)),
+		"two names to be added": request("SCRIPT_NAME", strings.Repeat("\xff", left/2-20), "PATH_INFO", strings.Repeat("\xff", left/2-20)),
 	}
 }
 
 func TestMemoryOfIncompleteHeaders(t *testing.T) {
 	const peers = 100
-	request := appendNetstring(nil, costly()["one long value"])
+	request := costly()["one long value"]
 	for _, part := range []int{len(request) * 3 / 5, len(request) - 1} {
 		l := listen(t, "unix")
-		s := &Server{}
+		s := &scgi.Server{}
 		start(t, s, l)
 		ask(t, l.Addr(), get("/"))
 		before := memoryInUse()
 		for i := range peers {
 			c := dial(t, l.Addr())
-			if _, err := c.Write(request[:part]); err != nil {
+			if _, err := io.WriteString(c, request[:part]); err != nil {
 				t.Fatal(err)
 			}
-			for s.count.reading.Load() <= int64(i) {
+			for s.Stats().Reading <= int64(i) {
 				runtime.Gosched()
 			}
 		}
@@ -72,14 +80,14 @@ func TestMemoryOfIncompleteHeaders(t *testing.T) {
 
 func TestMemoryOfRequests(t *testing.T) {
 	const requests = 40
-	for name, block := range costly() {
-		if len(block) > DefaultMaxHeaderBytes || len(block) < DefaultMaxHeaderBytes*9/10 {
-			t.Errorf("%s: the header has %d bytes", name, len(block))
+	for name, request := range costly() {
+		if len(request) > scgi.DefaultMaxHeaderBytes || len(request) < scgi.DefaultMaxHeaderBytes*9/10 {
+			t.Errorf("%s: the request has %d bytes", name, len(request))
 		}
 		l := listen(t, "unix")
 		var running sync.WaitGroup
 		release := make(chan struct{})
-		start(t, &Server{MaxWorkers: requests, Handler: HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start(t, &scgi.Server{MaxWorkers: requests, Handler: scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/first" {
 				return
 			}
@@ -91,7 +99,7 @@ func TestMemoryOfRequests(t *testing.T) {
 		before := memoryInUse()
 		running.Add(requests)
 		for range requests {
-			go dial(t, l.Addr()).Write(appendNetstring(nil, block))
+			go io.WriteString(dial(t, l.Addr()), request)
 		}
 		running.Wait()
 		cost := (memoryInUse() - before) / requests
@@ -105,8 +113,8 @@ func TestMemoryOfRequests(t *testing.T) {
 
 // The documents state what is measured, and what it adds up to.
 func TestMemoryIsDocumented(t *testing.T) {
-	total := (DefaultMaxConns-DefaultMaxWorkers)*heldByConn + DefaultMaxWorkers*heldByRequest
-	for _, file := range []string{"docs/limits.md", "SECURITY.md"} {
+	total := (scgi.DefaultMaxConns-scgi.DefaultMaxWorkers)*heldByConn + scgi.DefaultMaxWorkers*heldByRequest
+	for _, file := range []string{"../docs/limits.md", "../SECURITY.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +128,7 @@ func TestMemoryIsDocumented(t *testing.T) {
 			t.Errorf("%s does not say %d MiB", file, total>>20)
 		}
 	}
-	unit, err := os.ReadFile("deploy/systemd/app.service")
+	unit, err := os.ReadFile("../deploy/systemd/app.service")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,239 @@
+package scgi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/scgi"
+)
+
+func TestShutdownBeforeServe(t *testing.T) {
+	for _, end := range []func(*scgi.Server) error{(*scgi.Server).Close, func(s *scgi.Server) error { return s.Shutdown(context.Background()) }} {
+		var s scgi.Server
+		if err := end(&s); err != nil {
+			t.Error(err)
+		}
+		l := listen(t, "unix")
+		if err := s.Serve(l); err != scgi.ErrServerClosed {
+			t.Errorf("Serve returned %v", err)
+		}
+		if _, err := net.Dial("unix", l.Addr().String()); err == nil {
+			t.Error("the listener was not closed")
+		}
+		if err := s.ListenAndServe("127.0.0.1:0"); err != scgi.ErrServerClosed {
+			t.Errorf("ListenAndServe returned %v", err)
+		}
+		if err := end(&s); err != nil {
+			t.Errorf("again: %v", err)
+		}
+	}
+}
+
+// A request under way is served to its end, and those that wait in the
+// kernel's backlog are served too, not reset.
+func TestShutdownServesWhatWaits(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		leakCheck(t)
+		const queued = 20
+		inHandler, release := make(chan bool), make(chan bool)
+		s := &scgi.Server{MaxConns: 1, MaxWorkers: 1, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+			if r.Env.Get("REQUEST_URI") == "/first" {
+				inHandler <- true
+				<-release
+			}
+			io.WriteString(w, "done")
+		})}
+		stopping := make(chan bool)
+		s.RegisterOnShutdown(func() { close(stopping) })
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		replies := make(chan string, queued+1)
+		send := func(uri string) {
+			c := dial(t, l.Addr())
+			io.WriteString(c, get(uri))
+			go func() {
+				reply, err := io.ReadAll(c)
+				replies <- fmt.Sprint(string(reply), err)
+			}()
+		}
+		send("/first")
+		<-inHandler
+		for range queued {
+			send("/queued") // MaxConns keeps them in the backlog
+		}
+		done := make(chan error)
+		go func() { done <- s.Shutdown(within(patience)) }()
+		<-stopping
+		close(release)
+		if err := <-done; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; err != scgi.ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+		for range queued + 1 {
+			if r := <-replies; !strings.HasSuffix(r, "done<nil>") {
+				t.Errorf("a reply was %q", r)
+			}
+		}
+		if _, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
+			t.Error("it still listens")
+		}
+	})
+}
+
+// Connections that were made before Shutdown are served, also if they send their
+// request only after it.
+func TestShutdownServesYoungConnections(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		s := &scgi.Server{Handler: echo}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		ask(t, l.Addr(), get("/"))
+		var young []net.Conn
+		for range 20 {
+			young = append(young, dial(t, l.Addr()))
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(within(patience)) }()
+		<-time.After(20 * time.Millisecond) // a server that does not wait has closed its listener by then
+		for i, c := range young {
+			io.WriteString(c, get("/"))
+			if raw, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(raw), "Status: 200 ") {
+				t.Errorf("connection %d got %q, %v", i, raw, err)
+			}
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+}
+
+func TestShutdownGivesUpWithItsContext(t *testing.T) {
+	l := listen(t, "unix")
+	hold := make(chan bool)
+	inHandler := make(chan *scgi.Request)
+	s := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		inHandler <- r
+		<-hold
+	})}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	c := dial(t, l.Addr())
+	io.WriteString(c, get("/"))
+	r := <-inHandler
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Shutdown(ctx); err != context.Canceled {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if r.Context().Err() != nil {
+		t.Error("Shutdown cancelled a request")
+	}
+	s.Close()
+	<-r.Context().Done()
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+	close(hold)
+	if err := s.Shutdown(within(patience)); err != nil {
+		t.Errorf("Shutdown after Close: %v", err)
+	}
+	if err := <-served; err != scgi.ErrServerClosed {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestRegisterOnShutdownEndsStreams(t *testing.T) {
+	l := listen(t, "unix")
+	streaming, ending := make(chan bool), make(chan bool)
+	s := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+		close(streaming)
+		<-ending
+		io.WriteString(w, "bye")
+	})}
+	s.RegisterOnShutdown(func() { close(ending) })
+	served := make(chan error)
+	go func() { served <- s.Serve(l) }()
+	reply := make(chan string)
+	go func() { reply <- ask(t, l.Addr(), get("/")) }()
+	<-streaming
+	if err := s.Shutdown(within(10 * time.Second)); err != nil {
+		t.Error(err)
+		close(ending)
+	}
+	if r := parseReply(t, <-reply); r.Body != "bye" {
+		t.Errorf("%+v", r)
+	}
+	<-served
+}
+
+// Close drops what waits for a worker, without a handler.
+func TestCloseWhileWaiting(t *testing.T) {
+	onEachKind(t, func(t *testing.T, l net.Listener) {
+		leakCheck(t)
+		began, release := make(chan string, 2), make(chan bool)
+		s := &scgi.Server{MaxWorkers: 1, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
+			began <- r.Env.Get("REQUEST_URI")
+			<-release
+		})}
+		served := make(chan error)
+		go func() { served <- s.Serve(l) }()
+		for _, uri := range []string{"/first", "/second"} {
+			c := dial(t, l.Addr())
+			io.WriteString(c, get(uri))
+			defer c.Close()
+			if uri == "/first" {
+				<-began
+			}
+		}
+		for s.Stats().Waiting == 0 {
+			runtime.Gosched()
+		}
+		s.Close()
+		if err := <-served; err != scgi.ErrServerClosed {
+			t.Error(err)
+		}
+		close(release)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if len(began) > 0 {
+			t.Errorf("the handler was called for %s", <-began)
+		}
+	})
+}
+
+// Close takes back no reply that was sent: not even one whose peer still sends.
+func TestCloseLeavesWholeRepliesAlone(t *testing.T) {
+	for _, kind := range []string{"tcp", "tcp portable"} {
+		l := listen(t, kind)
+		replied := make(chan bool)
+		s := &scgi.Server{
+			Handler:   scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { io.WriteString(w, "whole") }),
+			AccessLog: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) { close(replied); return len(p), nil }), nil)),
+		}
+		start(t, s, l)
+		c := dial(t, l.Addr())
+		request := post("/", "body")
+		io.WriteString(c, request[:len(request)-1])
+		<-replied
+		s.Close()
+		if raw, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(raw), "whole") {
+			t.Errorf("%s: %q, %v", kind, raw, err)
+		}
+	}
+}
