@@ -1,4 +1,4 @@
-.PHONY: test race fuzz interop lint ci bench bench-quick bench-hosts dist kill soak
+.PHONY: test race fuzz interop lint ci bench bench-quick bench-hosts cost dist kill soak
 
 test:
 	go test ./...
@@ -28,6 +28,9 @@ bench-quick:
 
 bench-hosts:
 	cd bench && go run ./cmd/bench -hosts
+
+cost:
+	cd bench && go run ./cmd/bench -children
 
 dist:
 	for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -trimpath -ldflags '-s -w -X main.stamp=$(shell git describe --tags --always --dirty)' -o dist/scgi-linux-$$arch ./cmd/scgi || exit; done

@@ -4,6 +4,7 @@ package scgitest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -239,21 +240,14 @@ func (v Vector) GoesOn() bool {
 
 // Vectors reads requests.json, whose README says what its fields mean.
 func Vectors(t testing.TB) (vs []Vector) {
-	text, err := os.ReadFile(filepath.Join(Testdata(t), "vectors", "requests.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var rows []struct {
 		Name, Rule, Input, Body string
 		Expect                  any // a status or "closed"
 		Strict                  int
 		Short                   bool
+		Optional                bool // another server may differ
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&rows); err != nil {
-		t.Fatal(err)
-	}
+	readVectors(t, "requests.json", &rows)
 	for _, r := range rows {
 		if r.Name == "" || r.Rule == "" {
 			t.Fatalf("a vector has no name or no rule: %+v", r)
@@ -266,9 +260,61 @@ func Vectors(t testing.TB) (vs []Vector) {
 		vs = append(vs, v)
 	}
 	if len(vs) < 50 || vs[0].Name != "the specification's own example" {
-		t.Fatalf("only %d vectors, the first is %q", len(vs), vs[0].Name)
+		t.Fatalf("only %d vectors, or another one first", len(vs))
 	}
 	return vs
+}
+
+// A ReplyVector is one of testdata/vectors/replies.json.
+type ReplyVector struct {
+	Name, Rule, Method, Input string
+	Status                    int
+	Reason                    string
+	Fields                    http.Header
+	Body                      string
+	Refuse                    string // why the client refuses it; the rest is empty then
+	Optional                  bool   // another client may differ
+}
+
+// Replies reads replies.json, whose README says what its fields mean.
+func Replies(t testing.TB) (vs []ReplyVector) {
+	readVectors(t, "replies.json", &vs)
+	used := make(map[string]bool)
+	for i := range vs {
+		v := &vs[i]
+		if v.Name == "" || v.Rule == "" || used[v.Name] || (v.Status == 0) == (v.Refuse == "") {
+			t.Fatalf("a reply needs a name of its own, a rule, and either a status or a reason to refuse it: %+v", v)
+		}
+		used[v.Name] = true
+		v.Method = cmp.Or(v.Method, http.MethodGet)
+		v.Input, v.Body = fromLatin1(v.Input), fromLatin1(v.Body)
+		if v.Fields == nil {
+			v.Fields = make(http.Header)
+		}
+		for _, values := range v.Fields {
+			for i := range values {
+				values[i] = fromLatin1(values[i])
+			}
+		}
+	}
+	if len(vs) < 50 {
+		t.Fatalf("only %d replies", len(vs))
+	}
+	return vs
+}
+
+// readVectors reads a file of testdata/vectors into rows. An unknown key is fatal.
+func readVectors(t testing.TB, file string, rows any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Testdata(t), "vectors", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(rows); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
 }
 
 // Testdata returns the path of the module's testdata.

@@ -36,6 +36,11 @@ type table []row
 
 // compare measures each of cs, the first being the measure of all.
 func (l *lab) compare(rounds int, cs []contestant, network string) (table, error) {
+	return l.compareAt(rounds, cs, network, flight)
+}
+
+// compareAt is with so many requests in flight.
+func (l *lab) compareAt(rounds int, cs []contestant, network string, flight int) (table, error) {
 	return l.inTurn(rounds, cs, func(c contestant) (sample, error) {
 		s, err := l.start(c, network)
 		if err != nil {

@@ -13,14 +13,15 @@ type contestant struct {
 	protocol string
 	keep     bool
 	nginx    string // how nginx passes a request on to "app"
+	env      []string
 }
 
 func library(level string) contestant {
-	return contestant{"scgi, " + level, "subject", []string{"-level", level, "-scgi"}, "scgi", false, scgiPass}
+	return contestant{name: "scgi, " + level, program: "subject", args: []string{"-level", level, "-scgi"}, protocol: "scgi", nginx: scgiPass}
 }
 
 func rival(name, kind, protocol string, keep bool, nginx string) contestant {
-	return contestant{name, "rival", []string{"-kind", kind, "-listen"}, protocol, keep, nginx}
+	return contestant{name: name, program: "rival", args: []string{"-kind", kind, "-listen"}, protocol: protocol, keep: keep, nginx: nginx}
 }
 
 var (

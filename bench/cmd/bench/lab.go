@@ -5,7 +5,7 @@ package main
 // lab.go owns what a measurement needs: the programs, built once; servers that
 // are started and ended; the load. Rule: no process outlives the lab. Servers
 // run on the last processor and the load on the first, so that neither takes
-// the other's time.
+// the other's time, except where all processors are what is measured.
 
 import (
 	"bufio"
@@ -22,6 +22,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"example.com/scgi/bench/load"
 )
@@ -30,7 +31,8 @@ type lab struct {
 	ctx   context.Context
 	scale scale
 	dir   string
-	count int // of the sockets made
+	count int  // of the sockets made
+	wide  bool // servers and load run on all processors
 }
 
 func newLab(ctx context.Context, s scale) (*lab, error) {
@@ -79,6 +81,9 @@ func (l *lab) addr(network string) string {
 var firstCPU, lastCPU = "0", strconv.Itoa(runtime.NumCPU() - 1)
 
 func (l *lab) pinned(cpu, program string, args ...string) *exec.Cmd {
+	if l.wide {
+		cpu = firstCPU + "-" + lastCPU
+	}
 	return exec.CommandContext(l.ctx, "taskset", append([]string{"-c", cpu, program}, args...)...)
 }
 
@@ -94,7 +99,7 @@ func (l *lab) command(c contestant, addr string) (program string, args []string)
 func (l *lab) start(c contestant, network string) (*server, error) {
 	program, args := l.command(c, l.addr(network))
 	cmd := l.pinned(lastCPU, program, args...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.Env = os.Stderr, append(os.Environ(), c.env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -153,27 +158,53 @@ func (s *server) cpu() time.Duration { return cpuOf(s.cmd.Process.Pid) }
 
 func cpuOf(pid int) time.Duration {
 	const tick = time.Second / 100 // USER_HZ, of every Linux
+	sum := clockOf(pid)
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, after, _ := strings.Cut(string(stat), ") ")
-	var sum time.Duration
 	if fields := strings.Fields(after); len(fields) > 14 {
-		for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+		for _, f := range fields[13:15] { // cutime, cstime
 			n, _ := strconv.Atoi(f)
 			sum += time.Duration(n) * tick
 		}
 	}
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, child := range strings.Fields(string(children)) {
-		id, _ := strconv.Atoi(child)
-		sum += cpuOf(id)
+	for _, child := range childrenOf(pid) {
+		sum += cpuOf(child)
 	}
 	return sum
+}
+
+// clockOf is the processor time of a process alone, to the nanosecond: a short run
+// has few ticks.
+func clockOf(pid int) time.Duration {
+	clock := ^pid<<3 | 2 // as clock_getcpuclockid(3) has it
+	var t syscall.Timespec
+	_, _, _ = syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(clock), uintptr(unsafe.Pointer(&t)), 0)
+	return time.Duration(t.Nano())
+}
+
+// childrenOf looks at each thread: to Linux the thread that starts a process is
+// its parent.
+func childrenOf(pid int) (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, child := range strings.Fields(string(text)) {
+			id, _ := strconv.Atoi(child)
+			pids = append(pids, id)
+		}
+	}
+	return pids
 }
 
 // memory is a value of /proc/PID/status in bytes: VmRSS, or VmHWM for its peak.
 func (s *server) memory(key string) int64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	_, after, _ := strings.Cut(string(status), key+":")
+	return bytesOf(string(status), key)
+}
+
+// bytesOf finds "key: N kB", and returns bytes.
+func bytesOf(text, key string) int64 {
+	_, after, _ := strings.Cut(text, key+":")
 	var kib int64
 	_, _ = fmt.Sscan(after, &kib)
 	return kib << 10

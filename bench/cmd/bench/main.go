@@ -6,9 +6,10 @@
 //
 //	go run ./cmd/bench
 //	go run ./cmd/bench -hosts
+//	go run ./cmd/bench -children
 //
 // The second measures scgi host beside fcgiwrap instead, which has to be
-// installed.
+// installed; the third, child processes beside one process.
 //
 // It needs Linux, two processors and taskset, and for a part of it nginx.
 package main
@@ -76,6 +77,7 @@ func (s scale) within(descriptors int) scale {
 
 func main() {
 	cgi := flag.Bool("hosts", false, "only compare scgi host with fcgiwrap")
+	family := flag.Bool("children", false, "only compare child processes with one process")
 	small := flag.Bool("quick", false, "only see that every contestant works: a few seconds, no files written")
 	out := flag.String("out", "out", "folder for results.md")
 	plots := flag.String("plots", "plots", "folder for the drawings")
@@ -85,8 +87,11 @@ func main() {
 	defer stop()
 
 	run := func() error { return bench(ctx, *small, *out, *plots) }
-	if *cgi {
+	switch {
+	case *cgi:
 		run = func() error { return benchHosts(ctx, *small) }
+	case *family:
+		run = func() error { return benchChildren(ctx, *small, os.Stdout) }
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)

@@ -1,23 +1,23 @@
 // Subject is the server that is measured: this library at one of its levels,
-// answering every request with the time.
+// answering every request with the time, or with what takes more work.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
+	"fmt"
+	"html/template"
 	"io"
 	"log"
-	"net"
+	"log/slog"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/pprof"
-	"syscall"
+	"strconv"
 	"time"
 
 	"example.com/scgi"
-	"example.com/scgi/bench/internal/address"
+	"example.com/scgi/prefork"
 )
 
 const textPlain = "text/plain; charset=utf-8"
@@ -47,11 +47,13 @@ func drain(body io.Reader, size int64) {
 	}
 }
 
-// handler is of the level, or sends the file if there is one.
-func handler(level, file string) scgi.Handler {
+// handler is of the level, or sends the table or the file if there is one.
+func handler(level, file string, rows int) scgi.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", netHTTP)
 	switch {
+	case rows > 0:
+		return scgi.HandlerFunc(func(w http.ResponseWriter, _ *scgi.Request) { sendTable(w, rows) })
 	case file != "" && level == "http":
 		return scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) }))
 	case file != "":
@@ -78,22 +80,55 @@ func sendFile(w http.ResponseWriter, name string) {
 	io.Copy(w, f)
 }
 
+// table is work as apps do it: values are formatted and escaped.
+var table = template.Must(template.New("").Parse(`<!DOCTYPE html>
+<title>Orders</title>
+<table>
+{{range .}}<tr><td>{{.Number}}<td><a href="/customer?name={{.Customer}}">{{.Customer}}</a><td>{{.Price}}<td>{{.Day.Format "2 January 2006"}}
+{{end}}</table>
+`))
+
+type order struct {
+	Number   int
+	Customer string
+	Price    float64
+	Day      time.Time
+}
+
+func sendTable(w http.ResponseWriter, rows int) {
+	orders := make([]order, rows)
+	for i := range orders {
+		orders[i] = order{i, "Smith & Sons <" + strconv.Itoa(i) + ">", float64(i) * 1.25, time.Unix(int64(i)*86400, 0)}
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := table.Execute(w, orders); err != nil {
+		log.Print(err)
+	}
+}
+
 func main() {
+	var p prefork.Program
+	p.Server = new(scgi.Server)
 	level := flag.String("level", "native", "native, produce or http")
-	addr := flag.String("scgi", scgi.DefaultAddr, "listen on host:port or unix:/path")
+	flag.StringVar(&p.Addr, "scgi", scgi.DefaultAddr, "listen on host:port or unix:/path")
 	file := flag.String("file", "", "answer with this file instead of the time")
-	profile := flag.String("cpuprofile", "", "write a profile to this file when SIGTERM or SIGINT comes")
+	rows := flag.Int("rows", 0, "answer with an HTML table of so many rows instead of the time")
+	flag.IntVar(&p.MaxProcesses, "processes", 0, "serve in so many child processes; 0 for none")
+	flag.IntVar(&p.Server.MaxWorkers, "workers", scgi.DefaultMaxWorkers, "in each process")
+	profile := flag.String("cpuprofile", "", "write a profile to this file when SIGTERM or SIGINT comes; without -processes")
 	flag.Parse()
 
-	l, err := scgi.Listen(*addr)
-	if err != nil {
-		log.Fatal(err)
+	slog.SetLogLoggerLevel(slog.LevelError) // how children come and go is what is tried
+	p.Server.Handler = handler(*level, *file, *rows)
+	p.MinProcesses = p.MaxProcesses
+	if p.MaxProcesses == 0 {
+		p.Server.MaxConns = -1 // 10,000 are open at once
 	}
+	p.OnReady = func(addr, _ string) { fmt.Println(addr) }
 	if *profile != "" {
 		defer startProfile(*profile)()
 	}
-	s := &scgi.Server{Handler: handler(*level, *file), MaxConns: -1} // 10,000 are open at once
-	if err := serve(s, l); err != nil {
+	if err := p.Run(context.Background()); err != nil {
 		log.Print(err)
 	}
 }
@@ -110,23 +145,4 @@ func startProfile(name string) (stop func()) {
 		pprof.StopCPUProfile()
 		f.Close()
 	}
-}
-
-// serve serves until a signal comes.
-func serve(s *scgi.Server, l net.Listener) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	address.Announce(l)
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	_ = s.Close()
-	if err := <-served; !errors.Is(err, scgi.ErrServerClosed) {
-		return err
-	}
-	return nil
 }
