@@ -391,13 +391,22 @@ func TestDocsLogLines(t *testing.T) {
 			code.WriteString(readFile(t, name))
 		}
 	}
-	lines := regexp.MustCompile("`scgi: ([^`]+)`").FindAllStringSubmatch(readFile(t, "docs/operations.md"), -1)
-	if len(lines) == 0 {
+	page := readFile(t, "docs/operations.md")
+	lines := regexp.MustCompile("`scgi: ([^`]+)`").FindAllStringSubmatch(page, -1)
+	_, refusals, _ := strings.Cut(page, "## 400 and 413\n")
+	refusals, _, _ = strings.Cut(refusals, "\n## ")
+	reasons := regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(refusals, -1)
+	if len(lines) == 0 || len(reasons) == 0 {
 		t.Fatal("none found")
 	}
 	for _, line := range lines {
 		if !strings.Contains(code.String(), `"scgi: `+line[1]) && !strings.Contains(code.String(), `"`+line[1]) {
 			t.Errorf("nothing logs %q", line[1])
+		}
+	}
+	for _, reason := range reasons {
+		if !strings.Contains(code.String(), reason[1]) {
+			t.Errorf("nothing is refused with %q", reason[1])
 		}
 	}
 }

@@ -167,10 +167,14 @@ func (o unixOptions) grant(pin *pinned, file os.FileInfo) error {
 			return err
 		}
 	}
-	if !o.isOwner(file) {
-		return pin.dir.Lchown(pin.name, o.uid, o.gid)
+	if o.isOwner(file) {
+		return nil
 	}
-	return nil
+	err := pin.dir.Lchown(pin.name, o.uid, o.gid)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("only root may give the socket to another owner, and only a member to a group: %w", err)
+	}
+	return err
 }
 
 // pinned is a name of the socket's file that nobody else can give to another
