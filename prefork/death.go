@@ -79,7 +79,7 @@ func (p *parent) bury(c *process, end *os.ProcessState, err error) {
 	asked := c.state == ending && err == nil && end.Success()
 	p.logEnd(c, end, err, asked)
 	if !asked {
-		killGroup(c.Pid)
+		killLeft(c.Pid)
 	}
 	if err == nil {
 		err = &exec.ExitError{ProcessState: end}

@@ -174,6 +174,7 @@ func newTestHandler(record string) scgi.Handler {
 			select {}
 		case "start":
 			cmd := exec.Command("sleep", "1000")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: arg == "group"}
 			_ = cmd.Start()
 			fmt.Fprint(w, cmd.Process.Pid)
 			return

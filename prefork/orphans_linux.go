@@ -1,16 +1,15 @@
 package prefork
 
-// orphans_linux.go owns what process 1 of a container inherits: the processes
-// whose parents have ended. Rule: nobody's exit status is taken from whoever
+// orphans_linux.go owns the processes whose parents have ended: what a dead child
+// has left behind, and what process 1 of a container inherits. Rule: nobody's exit status is taken from whoever
 // waits for it. A process that is dead for a second and was not waited for has
 // nobody who does.
 
 import (
 	"bytes"
-	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -47,16 +46,49 @@ func hasDead() bool {
 // deadChildren are the zombies whose parent is process parent.
 func deadChildren(parent int) map[int]bool {
 	dead := make(map[int]bool)
-	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range paths {
-		text, _ := os.ReadFile(path)
-		// pid (name) state ppid; the name may have anything in it
-		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-		if len(fields) > 1 && string(fields[0]) == "Z" && string(fields[1]) == fmt.Sprint(parent) {
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-				dead[pid] = true
-			}
+	eachProcess(func(pid int, state byte, ppid, _, _ int) {
+		if state == 'Z' && ppid == parent {
+			dead[pid] = true
 		}
-	}
+	})
 	return dead
+}
+
+// killLeft kills what a child that died has left behind: every process group of
+// its session. A program that a handler has started may lead a group of its own.
+func killLeft(child int) {
+	groups := map[int]bool{child: true}
+	eachProcess(func(_ int, _ byte, _, group, session int) {
+		if session == child {
+			groups[group] = true
+		}
+	})
+	for group := range groups {
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+	}
+}
+
+func eachProcess(f func(pid int, state byte, ppid, group, session int)) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		text, _ := os.ReadFile("/proc/" + name + "/stat")
+		// pid (name) state ppid pgrp session; the name may have anything in it
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) < 4 {
+			continue // it has ended meanwhile
+		}
+		ppid, _ := strconv.Atoi(fields[1])
+		group, _ := strconv.Atoi(fields[2])
+		session, _ := strconv.Atoi(fields[3])
+		f(pid, fields[0][0], ppid, group, session)
+	}
 }

@@ -33,8 +33,9 @@
 // none of the first children comes up, Run returns the error of one.
 //
 // Children end with their parent, however it ends: on Linux by the parent-death
-// signal, and everywhere by the end of a pipe. A child that dies takes along the
-// processes of its process group, which are those that its handlers started.
+// signal, and everywhere by the end of a pipe. What a child's handlers have
+// started is killed when the child dies: on Linux whatever is in its session,
+// elsewhere what is in its process group.
 //
 // # Signals
 //

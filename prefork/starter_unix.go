@@ -70,8 +70,8 @@ func startProcess(exe *executable, k *sockets) (*process, error) {
 	return &process{Process: p, exe: exe, commands: tell, reports: hear, started: time.Now()}, nil
 }
 
-// exec starts a process with files, and after them the sockets of k. It has a
-// process group of its own: what a terminal sends to its foreground group is for
+// exec starts a process with files, and after them the sockets of k. It leads
+// a process group of its own: what a terminal sends to its foreground group is for
 // the parent alone.
 func (e *executable) exec(files []*os.File, k *sockets) (*os.Process, error) {
 	path := program.path

@@ -5,3 +5,6 @@ package prefork
 import "syscall"
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// killLeft kills what a child that died has left behind in its process group.
+func killLeft(child int) { _ = syscall.Kill(-child, syscall.SIGKILL) }

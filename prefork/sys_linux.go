@@ -16,8 +16,10 @@ import (
 // hasFDPaths says that /proc/self/fd leads to a file as it was opened.
 const hasFDPaths = true
 
+// childAttr begins a session, which no process that the child starts leaves
+// unless it means to. See killLeft.
 func childAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // dieWithParent asks for the signal that childAttr asks for, too: giving up root

@@ -48,6 +48,6 @@ func quit() {}
 
 func quitProcess(*os.Process) {}
 
-func killGroup(int) {}
+func killLeft(int) {}
 
 func isKilled(*os.ProcessState) bool { return false }

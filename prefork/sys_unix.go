@@ -73,9 +73,6 @@ func quit() { _ = syscall.Kill(os.Getpid(), syscall.SIGQUIT) }
 // end, it would take connections with it.
 func quitProcess(p *os.Process) { _ = p.Signal(syscall.SIGQUIT) }
 
-// killGroup kills what a child that died has left behind.
-func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
-
 func isKilled(end *os.ProcessState) bool {
 	status, ok := end.Sys().(syscall.WaitStatus)
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
