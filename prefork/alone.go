@@ -14,6 +14,7 @@ type alone struct {
 	*service
 	notifier *notifier
 	page     *page
+	signals  int           // that have told it to end
 	stopped  chan struct{} // closed at the end of an end in order; nil: not asked for
 	err      error
 }
@@ -86,9 +87,10 @@ func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// signal ends the process in order, and at the second time at once.
+// signal ends the process in order, and at the second time at once. The end of ctx
+// is no first time: the same signal may have brought it.
 func (a *alone) signal() {
-	if a.stopped == nil {
+	if a.signals++; a.signals == 1 {
 		a.end(nil)
 		return
 	}

@@ -54,6 +54,30 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// A signal that comes after the end of the context is the first: a program may let
+// the same one end its context.
+func TestSignalAfterContext(t *testing.T) {
+	for _, processes := range []int{0, 1} {
+		s := newSystemd(t)
+		a := run(t, role{MaxProcesses: processes, Usr2: true}, s.env()...)
+		pid, answered := a.held()
+		a.signal(syscall.SIGUSR2)
+		s.expect("READY=1")
+		s.expect("STOPPING=1")
+		a.signal(syscall.SIGTERM)
+		if processes == 1 {
+			a.awaitLog(1, "ending", nil)
+		}
+		a.release(pid)
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		if err := a.wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A second signal kills.
 func TestSecondSignal(t *testing.T) {
 	for _, processes := range []int{0, 1} {

@@ -60,6 +60,7 @@ type role struct {
 	Slow  string // main waits in a child while this file exists
 	Execs int    // main starts so many programs in the parent, and checks how they end
 	Moved string // main wants another address while this file exists
+	Usr2  bool   // Run's context ends by SIGUSR2
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -118,7 +119,11 @@ func (r *role) play() error {
 	}
 	p.OnReady = func(addr, httpAddr string) { fmt.Println("ready", addr, httpAddr) }
 	defer fmt.Println("bye", os.Getpid())
-	return p.Run(context.Background())
+	ctx := context.Background()
+	if r.Usr2 {
+		ctx, _ = signal.NotifyContext(ctx, syscall.SIGUSR2)
+	}
+	return p.Run(ctx)
 }
 
 // checkExecs ends the process if an exit status is lost.

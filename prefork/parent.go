@@ -36,6 +36,7 @@ type parent struct {
 	page  *page      // nil: none
 	ended scgi.Stats // what children that have ended had counted
 
+	signals  int  // that have told it to end
 	cameUp   bool // a child has served
 	stopping bool
 	err      error        // what Run returns
@@ -146,16 +147,17 @@ func (p *parent) isAnswering() bool {
 }
 
 func (p *parent) signal(sig os.Signal) {
-	switch {
-	case isReload(sig):
+	if isReload(sig) {
 		p.startReload()
-	case p.stopping:
+		return
+	}
+	if p.signals++; p.signals > 1 { // the end of ctx may be the first one's
 		p.err = errSecond
 		p.killAll()
-	default:
-		p.log.Info("prefork: ending", "signal", sig.String(), "children", len(p.children))
-		p.stop(nil)
+		return
 	}
+	p.log.Info("prefork: ending", "signal", sig.String(), "children", len(p.children))
+	p.stop(nil)
 }
 
 // stop ends the children in order. The sockets go first: then what waits in them
