@@ -12,17 +12,14 @@ package app
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	"example.com/scgi"
-	"example.com/scgi/prefork"
+	"example.com/scgi/internal/program"
 )
 
 // DefaultHTTPAddr is the address of the HTTP front end if no flag sets another.
@@ -72,45 +69,19 @@ func Main(h scgi.Handler) {
 		exit(2, err)
 	}
 	a.Server.Handler = h
-	a.OnReady = announce(os.Stdout)
-	if err := a.Run(context.Background()); err != nil {
-		exit(status(err), err)
+	if err := a.run(context.Background(), os.Stdout); err != nil {
+		exit(program.Status(err), err)
 	}
+}
+
+// run serves until ctx is cancelled or a signal tells the process to end. Once
+// all addresses are open it prints them to stdout.
+func (a *arguments) run(ctx context.Context, stdout io.Writer) error {
+	a.OnReady = program.Announce(stdout)
+	return a.Run(ctx)
 }
 
 func exit(status int, err error) {
 	fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 	os.Exit(status)
-}
-
-// status is that of a child process that did not come up, as a shell would tell
-// it, or 1.
-func status(err error) int {
-	var child *exec.ExitError
-	if !errors.As(err, &child) {
-		return 1
-	}
-	if ws, ok := child.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return 128 + int(ws.Signal())
-	}
-	return child.ExitCode()
-}
-
-// announce returns a function that prints the addresses, with the real ports.
-func announce(w io.Writer) func(addr, httpAddr string) {
-	return func(addr, httpAddr string) {
-		fmt.Fprintln(w, "SCGI on", addr)
-		if httpAddr != "" {
-			fmt.Fprintf(w, "http://%s/\n", httpAddr)
-		}
-	}
-}
-
-// Run serves srv on scgiAddr and, unless httpAddr is empty, the same over HTTP
-// on httpAddr, until ctx is cancelled or a signal tells the process to end. Once
-// both addresses are open it prints them to stdout, with the real port in place
-// of 0. It is [prefork.Program.Run] without child processes.
-func Run(ctx context.Context, srv *scgi.Server, scgiAddr, httpAddr string, stdout io.Writer) error {
-	p := prefork.Program{Server: srv, Addr: scgiAddr, HTTPAddr: httpAddr, OnReady: announce(stdout)}
-	return p.Run(ctx)
 }

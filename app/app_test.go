@@ -19,24 +19,31 @@ import (
 
 	"example.com/scgi"
 	"example.com/scgi/gateway"
+	"example.com/scgi/prefork"
 )
 
 const testTimeout = 30 * time.Second
 
-// program is a running Run.
-type program struct {
+// serve runs a program with these arguments.
+func serve(ctx context.Context, srv *scgi.Server, scgiAddr, httpAddr string, stdout io.Writer) error {
+	a := arguments{prefork.Program{Server: srv, Addr: scgiAddr, HTTPAddr: httpAddr}}
+	return a.run(ctx, stdout)
+}
+
+// process is a running serve.
+type process struct {
 	scgi, url string // as printed
 	cancel    context.CancelFunc
 	ended     chan error
 }
 
-func start(t *testing.T, srv *scgi.Server, scgiAddr, httpAddr string) *program {
+func start(t *testing.T, srv *scgi.Server, scgiAddr, httpAddr string) *process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-	p := &program{cancel: cancel, ended: make(chan error, 1)}
+	p := &process{cancel: cancel, ended: make(chan error, 1)}
 	r, w := io.Pipe()
 	go func() {
-		err := Run(ctx, srv, scgiAddr, httpAddr, w)
+		err := serve(ctx, srv, scgiAddr, httpAddr, w)
 		_ = w.CloseWithError(err)
 		p.ended <- err
 	}()
@@ -54,11 +61,11 @@ func start(t *testing.T, srv *scgi.Server, scgiAddr, httpAddr string) *program {
 }
 
 // end cancels the program and waits for it.
-func (p *program) end(t *testing.T) {
+func (p *process) end(t *testing.T) {
 	t.Helper()
 	p.cancel()
 	if err := <-p.ended; err != nil {
-		t.Errorf("Run returned %v", err)
+		t.Errorf("run returned %v", err)
 	}
 }
 
@@ -123,12 +130,12 @@ func TestRunAddressTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	err = Run(context.Background(), &scgi.Server{}, taken.Addr().String(), "127.0.0.1:0", io.Discard)
+	err = serve(context.Background(), &scgi.Server{}, taken.Addr().String(), "127.0.0.1:0", io.Discard)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("SCGI address taken: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "s")
-	err = Run(context.Background(), &scgi.Server{}, "unix:"+path, taken.Addr().String(), io.Discard)
+	err = serve(context.Background(), &scgi.Server{}, "unix:"+path, taken.Addr().String(), io.Discard)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("HTTP address taken: %v", err)
 	}
@@ -141,7 +148,7 @@ func TestRunAddressTaken(t *testing.T) {
 
 func TestRunNotActivated(t *testing.T) {
 	for _, httpAddr := range []string{"", "127.0.0.1:0"} {
-		if Run(context.Background(), &scgi.Server{}, "systemd:", httpAddr, io.Discard) == nil {
+		if serve(context.Background(), &scgi.Server{}, "systemd:", httpAddr, io.Discard) == nil {
 			t.Errorf("-http %q: no error", httpAddr)
 		}
 	}
@@ -155,7 +162,7 @@ func TestRunEndsWithItsServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-p.ended; err != nil {
-		t.Errorf("Run returned %v", err)
+		t.Errorf("run returned %v", err)
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"example.com/scgi"
@@ -30,10 +33,7 @@ and for hosts that have no web server.
 
 A server that can't be reached, or breaks its reply, is a 502, one that is too
 slow a 504; standard error says why.
-
-It runs until Ctrl-C or SIGTERM, and exits with 0 then; with 1 if it can't
-listen, and with 2 if the arguments are wrong.
-`
+` + servingHelp
 
 // stopTime is what requests under way have when the command is to end.
 const stopTime = 10 * time.Second
@@ -46,7 +46,7 @@ func (c *front) define(flags *flag.FlagSet) {
 	flags.StringVar(&c.http, "http", app.DefaultHTTPAddr, "")
 }
 
-func (c *front) run(ctx context.Context, args []string) error {
+func (c *front) run(args []string) error {
 	if len(args) != 1 {
 		return misuse("the address of one SCGI server is needed; see scgi help gateway")
 	}
@@ -54,6 +54,8 @@ func (c *front) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal is the system's to handle
 	srv := &http.Server{Handler: gateway.New(args[0]), ReadHeaderTimeout: scgi.DefaultReadHeaderTimeout}
 	fmt.Printf("http://%s/\n", l.Addr())
 	stopped := make(chan struct{})

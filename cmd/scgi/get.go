@@ -88,11 +88,12 @@ func (c *get) define(flags *flag.FlagSet) {
 	flags.BoolVar(&c.verbose, "v", false, "")
 }
 
-func (c *get) run(ctx context.Context, args []string) error {
+func (c *get) run(args []string) error {
 	if len(args) < 1 || len(args) > 2 {
 		return misuse("the address of an SCGI server is needed, and a path at most; see scgi help get")
 	}
 	c.addr = args[0]
+	ctx := context.Background()
 	if c.limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.limit)

@@ -7,9 +7,10 @@ package main
 
 import (
 	"cmp"
-	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +18,9 @@ import (
 	"time"
 
 	"example.com/scgi"
-	"example.com/scgi/app"
 	"example.com/scgi/cmd/scgi/internal/cgihost"
+	"example.com/scgi/internal/program"
+	"example.com/scgi/prefork"
 )
 
 const hostHelp = `usage: scgi host [flags] PROGRAM [ARG ...]
@@ -28,23 +30,22 @@ Host serves a CGI program of any language, or a folder of them, of which each
 request names one by SCRIPT_FILENAME. A program is killed with its process
 group when its client has gone or its time is over.
 
-  -scgi ADDR      serve SCGI here, instead of on 127.0.0.1:4000
-  -http ADDR      serve the same over HTTP too
-  -workers N      run N programs at the same time (32)
-  -queue N        let N requests wait; more get a 503 (256)
-  -wait TIME      let them wait so long, then a 503 (10s)
-  -timeout TIME   kill a program that runs longer (15m)
-  -e NAME=VALUE   give the program a variable; -e NAME gives it the host's own
-  -pass NAME,...  let it have these variables of the web server's too
+  -scgi ADDR         serve SCGI here, instead of on 127.0.0.1:4000
+  -e NAME=VALUE      give programs a variable; -e NAME gives them the host's own
+  -pass NAME,...     let them have these variables of the web server's too
+  -workers N         run N programs at the same time, in each process (32)
+  -queue N           let N requests wait; more get a 503 (256)
+  -wait TIME         let them wait so long, then a 503 (10s)
+  -timeout TIME      kill a program that runs longer (15m)
+` + programHelp + `
+With -processes requests wait in the socket, without -queue and -wait. With
+-chroot PROGRAM or FOLDER is its absolute path in there.
 
 A program gets CGI's variables, HTTP_*, SSL_* and REDIRECT_*, the host's PATH,
 and no others: not PATH, HOME or LD_PRELOAD from a web server. What it writes
-to standard error is logged with the request. Of numbers, zero is
-the default and negative no limit.
-
-It runs until Ctrl-C or SIGTERM, and exits with 0 then; with 1 if it can't
-listen, and with 2 if the arguments are wrong.
-`
+to standard error is logged with the request. Of numbers, zero is the default
+and negative no limit.
+` + servingHelp
 
 // Programs cost more than goroutines: a process each, and git's can take 100 MB.
 const (
@@ -55,60 +56,84 @@ const (
 )
 
 type host struct {
-	scgi, http     string
-	workers, queue int
-	wait, timeout  time.Duration
-	env, pass      list
+	prefork.Program
+	env, pass list
 }
 
 func (c *host) help() string { return hostHelp }
 
 func (c *host) define(flags *flag.FlagSet) {
-	flags.StringVar(&c.scgi, "scgi", scgi.DefaultAddr, "")
-	flags.StringVar(&c.http, "http", "", "")
-	flags.IntVar(&c.workers, "workers", 0, "")
-	flags.IntVar(&c.queue, "queue", 0, "")
-	flags.DurationVar(&c.wait, "wait", 0, "")
-	flags.DurationVar(&c.timeout, "timeout", 0, "")
+	c.Server = &scgi.Server{
+		MaxWorkers:     defaultWorkers,
+		RequestTimeout: defaultTimeout,
+		MaxBodyBytes:   -1, // it is not kept here, and the web server has a limit
+	}
+	flags.StringVar(&c.Addr, "scgi", scgi.DefaultAddr, "")
+	flags.IntVar(&c.Server.MaxQueue, "queue", 0, "")
+	flags.DurationVar(&c.Server.QueueTimeout, "wait", 0, "")
 	flags.Var(&c.env, "e", "")
 	flags.Var(&c.pass, "pass", "")
+	program.Define(flags, &c.Program)
 }
 
-func (c *host) run(ctx context.Context, args []string) error {
-	if len(args) == 0 {
-		return misuse("a PROGRAM or a FOLDER is needed; see scgi help host")
+func (c *host) run(args []string) error {
+	if err := c.complete(); err != nil {
+		return err
 	}
-	path, err := locate(args[0])
+	h, err := c.newHost(args)
 	if err != nil {
-		return &statusError{2, err}
+		return err
 	}
-	h := &cgihost.Host{Path: path, Args: args[1:], Timeout: cmp.Or(c.timeout, defaultTimeout)}
+	c.Server.Handler = h
+	err = serveProgram(&c.Program)
+	_ = h.Close()
+	return err
+}
+
+// complete checks the flags, and sets the defaults that differ from the Server's.
+func (c *host) complete() error {
+	srv := c.Server
+	if c.MaxProcesses != 0 && (srv.MaxQueue != 0 || srv.QueueTimeout != 0) {
+		return misuse("-queue and -wait are for one process: with -processes, requests wait in the socket")
+	}
+	srv.MaxWorkers = cmp.Or(srv.MaxWorkers, defaultWorkers)
+	srv.MaxQueue = cmp.Or(srv.MaxQueue, defaultQueue)
+	srv.QueueTimeout = cmp.Or(srv.QueueTimeout, defaultWait)
+	return nil
+}
+
+// newHost returns the handler. It ends programs by itself, so that the Server has
+// none to give up.
+func (c *host) newHost(args []string) (*cgihost.Host, error) {
+	if len(args) == 0 {
+		return nil, misuse("a PROGRAM or a FOLDER is needed; see scgi help host")
+	}
+	path, err := locate(args[0], c.Chroot)
+	if err != nil {
+		return nil, misuse("%w", err)
+	}
+	h := &cgihost.Host{Path: path, Args: args[1:], Timeout: cmp.Or(c.Server.RequestTimeout, defaultTimeout)}
+	c.Server.RequestTimeout = 0
 	for _, names := range c.pass {
 		h.Pass = append(h.Pass, strings.Split(names, ",")...)
 	}
 	for _, e := range c.env {
 		variable, err := ownVariable(e)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		h.Env = append(h.Env, variable)
 	}
-	srv := &scgi.Server{
-		Handler:      h,
-		MaxWorkers:   cmp.Or(c.workers, defaultWorkers),
-		MaxQueue:     cmp.Or(c.queue, defaultQueue),
-		QueueTimeout: cmp.Or(c.wait, defaultWait),
-		MaxBodyBytes: -1, // it is not kept here, and the web server has a limit
-	}
-	err = app.Run(ctx, srv, c.scgi, c.http, os.Stdout)
-	_ = h.Close()
-	return err
+	return h, nil
 }
 
 // locate returns the absolute path of a program, as a shell finds it, or of a
 // folder, which needs a slash as a program that is not in PATH does: the folder
 // git must not hide the program git.
-func locate(name string) (string, error) {
+func locate(name, chroot string) (string, error) {
+	if chroot != "" {
+		return locateIn(chroot, name)
+	}
 	info, err := os.Stat(name)
 	here, hasSlash := err == nil, strings.Contains(name, "/")
 	if here && hasSlash && info.IsDir() {
@@ -122,6 +147,29 @@ func locate(name string) (string, error) {
 		return "", err
 	}
 	return filepath.Abs(path)
+}
+
+// locateIn is locate for a folder that is to become the root folder. A link may
+// lead where os.Root does not follow it, and is followed once the folder is the
+// root folder.
+func locateIn(chroot, name string) (string, error) {
+	if !filepath.IsAbs(name) {
+		return "", fmt.Errorf("with -chroot, PROGRAM and FOLDER are absolute paths in it, such as /bin/program; got %.200q", name)
+	}
+	root, err := os.OpenRoot(chroot)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	path := filepath.Clean(name)
+	info, err := root.Stat(cmp.Or(path[1:], "."))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%s is not in %s", path, chroot)
+	case err == nil && !info.IsDir() && info.Mode()&0o111 == 0:
+		return "", fmt.Errorf("%s in %s: %w", path, chroot, fs.ErrPermission)
+	}
+	return path, nil
 }
 
 // ownVariable completes a variable that is only named with the host's value.

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +14,6 @@ type host struct{}
 func (*host) help() string         { return "scgi host needs a Unix system.\n" }
 func (*host) define(*flag.FlagSet) {}
 
-func (*host) run(context.Context, []string) error {
+func (*host) run([]string) error {
 	return fmt.Errorf("%w: it needs a Unix system", errors.ErrUnsupported)
 }

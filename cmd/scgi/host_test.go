@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,12 +81,8 @@ func TestHostFindsProgram(t *testing.T) {
 
 // Past the programs that run and the requests that wait, the answer is a 503.
 func TestHostLimits(t *testing.T) {
-	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path := script(t, filepath.Join(dir, "program"), `printf 'A: b\n\n'; read x <`+fifo+`; echo "$x"`)
+	fifo := makeFIFO(t)
+	path := script(t, filepath.Join(t.TempDir(), "program"), `printf 'A: b\n\n'; read x <`+fifo+`; echo "$x"`)
 	p := start(t, "host", "-scgi", "127.0.0.1:0", "-workers", "1", "-wait", "10ms", path)
 	first := make(chan result)
 	go func() { first <- run1(t, "", "get", p.addr) }()
@@ -114,33 +109,5 @@ func TestHostProgramGetsSIGPIPE(t *testing.T) {
 	p := start(t, "host", "-scgi", "127.0.0.1:0", path)
 	if r := run1(t, "", "get", p.addr); r.stdout != "141\n" {
 		t.Errorf("yes ended with %+v", r)
-	}
-}
-
-// Programs end with the host even if it is killed.
-func TestHostKilledTakesProgramsAlong(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the kernel does not do it")
-	}
-	dir := t.TempDir()
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path := script(t, filepath.Join(dir, "program"), "exec sleep 1000 3>"+fifo)
-	p := start(t, "host", "-scgi", "127.0.0.1:0", path)
-	asked := make(chan result)
-	go func() { asked <- run1(t, "", "get", p.addr) }()
-	held, err := os.Open(fifo) // waits for the program
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Close()
-	p.stop(t, syscall.SIGKILL)
-	if _, err := io.ReadAll(held); err != nil { // waits for its end
-		t.Fatal(err)
-	}
-	if r := <-asked; r.status == 0 {
-		t.Errorf("got %+v", r)
 	}
 }

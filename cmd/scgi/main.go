@@ -14,16 +14,15 @@ package main
 // says what to do, and with a status that says why.
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
-	"syscall"
+
+	"example.com/scgi/internal/program"
 )
 
 const help = `usage:
@@ -52,7 +51,7 @@ A git server behind nginx, lighttpd or Apache:
 type command interface {
 	define(*flag.FlagSet)
 	help() string
-	run(ctx context.Context, args []string) error
+	run(args []string) error
 }
 
 // newCommand returns the command called name, or nil.
@@ -71,7 +70,7 @@ func newCommand(name string) command {
 }
 
 // statusError is an error with the status that the program ends with; that of
-// others is 1.
+// others is program.Status.
 type statusError struct {
 	status int
 	err    error
@@ -101,7 +100,7 @@ func main() {
 		name = "scgi"
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-	e := &statusError{status: 1}
+	e := &statusError{status: program.Status(err)}
 	errors.As(err, &e)
 	os.Exit(e.status)
 }
@@ -128,13 +127,7 @@ func run(name string, args []string) error {
 	case err != nil:
 		return misuse("%w; see scgi help %s", err, name)
 	}
-	ctx := context.Background()
-	if name != "get" { // that ends as a signal ends anything
-		var stop context.CancelFunc
-		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-		context.AfterFunc(ctx, stop) // the second signal is the system's to handle
-	}
-	return c.run(ctx, args)
+	return c.run(args)
 }
 
 // parse returns the arguments that are no flags. If mixed, flags may come after

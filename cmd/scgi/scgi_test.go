@@ -139,10 +139,10 @@ func (p *process) stop(t *testing.T, signal os.Signal) {
 }
 
 func TestHelpFitsScreen(t *testing.T) {
-	for _, name := range []string{"", "get", "host", "serve", "gateway"} {
+	for name, height := range map[string]int{"": 24, "get": 24, "host": 40, "serve": 40, "gateway": 24} {
 		r := run1(t, "", strings.Fields("help "+name)...)
 		lines := strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")
-		if r.status != 0 || r.stderr != "" || len(lines) < 5 || len(lines) > 24 {
+		if r.status != 0 || r.stderr != "" || len(lines) < 5 || len(lines) > height {
 			t.Errorf("help %s: status %d, %d lines, %q", name, r.status, len(lines), r.stderr)
 		}
 		for _, line := range lines {
@@ -201,6 +201,11 @@ func TestMisuse(t *testing.T) {
 		{"host", "-e", "=x", "/bin/true"},
 		{"host", "-e", "NO_SUCH_VARIABLE", "/bin/true"},
 		{"host", "-timeout", "never", "/bin/true"},
+		{"host", "-processes", "2", "-min-processes", "3", "/bin/true"},
+		{"host", "-processes", "2", "-queue", "3", "/bin/true"},
+		{"host", "-max-memory", "1G", "/bin/true"},
+		{"host", "-user", "nobody", "-chroot", script, "/bin/true"},
+		{"serve", "-processes", "2", "-min-processes", "3"},
 	} {
 		r := run1(t, "", args...)
 		if r.status != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
@@ -217,6 +222,10 @@ func TestServingFails(t *testing.T) {
 	for _, args := range [][]string{
 		{"serve", taken.addr},
 		{"serve", ":4000"},
+		{"serve", "-processes", "2", taken.addr},
+		{"serve", "-status", taken.addr, "127.0.0.1:0"},
+		{"serve", "-user", "no such user", "127.0.0.1:0"},
+		{"serve", "-user", "nobody", "-chroot", binary, "127.0.0.1:0"},
 		{"host", "-scgi", taken.addr, "/bin/true"},
 		{"gateway", "-http", taken.addr, taken.addr},
 	} {
@@ -258,10 +267,17 @@ func TestManual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"get", "host", "serve", "gateway"} {
-		_, section, _ := strings.Cut(string(text), "\n.Ss scgi "+name+"\n")
+	subsection := func(title string) string {
+		_, section, _ := strings.Cut(string(text), "\n.Ss "+title+"\n")
 		section, _, _ = strings.Cut(section, "\n.Ss ")
 		section, _, _ = strings.Cut(section, "\n.Sh ")
+		return section
+	}
+	for _, name := range []string{"get", "host", "serve", "gateway"} {
+		section := subsection("scgi " + name)
+		if strings.Contains(section, "\n.Sx Processes\n") {
+			section += subsection("Processes")
+		}
 		flags := flag.NewFlagSet(name, flag.ContinueOnError)
 		newCommand(name).define(flags)
 		flags.VisitAll(func(f *flag.Flag) {

@@ -118,14 +118,19 @@ func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.L
 func (p *process) start(r *scgi.Request) (stdin io.WriteCloser, err error) {
 	stdout, theirs, err := os.Pipe()
 	defer theirs.Close()
+	var input *os.File
 	switch {
-	case err != nil || r.ContentLength == 0:
+	case err != nil:
+	case r.ContentLength == 0:
+		input, err = emptyInput()
 	case isPassedOn(r):
 		stdin, err = p.cmd.StdinPipe()
 	default:
-		unreadable, openErr := os.Open(p.cmd.Dir)
-		defer unreadable.Close()
-		p.cmd.Stdin, err = unreadable, openErr
+		input, err = os.Open(p.cmd.Dir)
+	}
+	defer input.Close()
+	if input != nil {
+		p.cmd.Stdin = input
 	}
 	if err == nil {
 		p.stdout, p.cmd.Stdout = stdout, theirs
@@ -136,6 +141,13 @@ func (p *process) start(r *scgi.Request) (stdin io.WriteCloser, err error) {
 		return nil, startFailure(err)
 	}
 	return stdin, nil
+}
+
+// emptyInput is at its end, as /dev/null is, which a root folder may lack.
+func emptyInput() (*os.File, error) {
+	r, w, err := os.Pipe()
+	_ = w.Close()
+	return r, err
 }
 
 // isPassedOn reports whether the web server sends the client's body along. nginx
