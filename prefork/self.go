@@ -15,11 +15,15 @@ import (
 )
 
 const (
-	// reportInterval is how often a child reports. Its first reports come
-	// faster: whether it has served anything decides how soon another one is
-	// started if it dies.
+	// reportInterval is how often a child reports. The first reports, and those
+	// after its first request, come faster: whether it has served anything
+	// decides how soon another one is started if it dies.
 	reportInterval      = time.Second
 	firstReportInterval = time.Millisecond
+
+	// lookInterval is how often a young child that has served nothing looks
+	// whether it has.
+	lookInterval = 10 * time.Millisecond
 
 	// leaveTime is how long a child that someone else has asked to end waits
 	// for its parent's word.
@@ -34,8 +38,11 @@ type self struct {
 	link    *link
 	numbers *numbers // nil: no status page shows the requests
 
-	interval time.Duration
+	interval time.Duration // of reports
 	tick     *time.Timer
+	begun    time.Time
+	reported time.Time
+	proven   bool             // a report has said that it has served something
 	leaving  <-chan time.Time // nil: nobody has asked
 	ended    chan struct{}    // nil: not asked to end
 	last     byte             // the command that asked
@@ -57,11 +64,15 @@ func runChild(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	c := &self{service: v, link: l, interval: firstReportInterval}
+	c := newSelf(v, l)
 	if s.StatusAddr != "" {
 		c.numbers = s.numbers()
 	}
 	return c.run(ctx, commands)
+}
+
+func newSelf(v *service, l *link) *self {
+	return &self{service: v, link: l, begun: time.Now(), interval: firstReportInterval}
 }
 
 // run serves until the parent says what to do, or a listener fails.
@@ -80,9 +91,7 @@ func (c *self) run(ctx context.Context, commands <-chan byte) error {
 		case command := <-commands:
 			c.obey(command)
 		case <-c.tick.C:
-			c.report()
-			c.interval = min(2*c.interval, reportInterval)
-			c.tick.Reset(c.interval)
+			c.beat()
 		case <-signals:
 			c.askToLeave()
 		case <-cancelled:
@@ -101,6 +110,22 @@ func (c *self) run(ctx context.Context, commands <-chan byte) error {
 			return nil
 		}
 	}
+}
+
+// beat reports if it is time, and at once after the first request.
+func (c *self) beat() {
+	if !c.proven && c.Server.Stats().Served > 0 {
+		c.report()
+		c.interval = firstReportInterval
+	} else if time.Since(c.reported) >= c.interval {
+		c.report()
+		c.interval = min(2*c.interval, reportInterval)
+	}
+	next := c.interval - time.Since(c.reported)
+	if !c.proven && time.Since(c.begun) < youth {
+		next = min(next, lookInterval)
+	}
+	c.tick.Reset(next)
 }
 
 func (c *self) obey(command byte) {
@@ -137,6 +162,7 @@ func (c *self) quitIfStuck() {
 
 func (c *self) report() {
 	st := c.Server.Stats()
+	c.reported, c.proven = time.Now(), st.Served > 0
 	c.link.send(&report{
 		Full:   isFull(c.Server, st),
 		Stuck:  isStuck(c.Server, st),
