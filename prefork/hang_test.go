@@ -5,9 +5,11 @@ package prefork
 // hang_test.go owns the tests of children that do not die by themselves.
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -46,19 +48,42 @@ func TestSpinningIsReplaced(t *testing.T) {
 	a.end()
 }
 
-// The parent itself may be stopped for longer: no child is hung because of that.
+// The parent itself may be stopped for longer: no child is hung because of that, but
+// because it does not answer the parent that goes on.
 func TestStoppedParentKillsNobody(t *testing.T) {
-	t.Parallel()
-	a := run(t, role{MaxProcesses: 1, HangTimeout: time.Second})
-	pid := a.pid("/")
-	a.signal(syscall.SIGSTOP)
-	time.Sleep(2 * time.Second) // the time is the parent's
-	a.signal(syscall.SIGCONT)
-	time.Sleep(time.Second)
-	if next := a.pid("/"); next != pid {
-		t.Errorf("process %d has taken the place of %d", next, pid)
-	}
-	a.end()
+	synctest.Test(t, func(t *testing.T) {
+		p := fakeParent(1, 0)
+		p.HangTimeout = time.Second
+		p.events, p.over = make(chan func()), make(chan struct{})
+		defer close(p.over)
+		c := p.children[0]
+		c.Process, _ = os.FindProcess(1 << 30) // there is none
+		goOn := func() {
+			for synctest.Wait(); ; synctest.Wait() {
+				select {
+				case event := <-p.events:
+					event()
+				default:
+					return
+				}
+			}
+		}
+		p.hear(c, report{})
+		time.Sleep(3 * p.HangTimeout)
+		goOn()
+		time.Sleep(p.silenceGrace())
+		synctest.Wait()
+		p.hear(c, report{}) // it was in the pipe, and is read before the time is looked at
+		if goOn(); c.state != serving {
+			t.Fatal("the child was killed")
+		}
+		time.Sleep(3 * p.HangTimeout)
+		goOn()
+		time.Sleep(p.silenceGrace())
+		if goOn(); c.state != hung {
+			t.Error("a child that does not answer was not killed")
+		}
+	})
 }
 
 // When abandoned handlers reach their bound, another child serves before this
