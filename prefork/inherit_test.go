@@ -64,6 +64,9 @@ func TestRefusedAtOnce(t *testing.T) {
 	}{
 		{Program{MaxProcesses: 2, MinProcesses: 3}, errMinimum},
 		{Program{MaxProcesses: 2, MinProcesses: -1}, errNegative},
+		{Program{MaxRequests: 1}, errChildless},
+		{Program{MaxMemory: 1}, errChildless},
+		{Program{MaxAge: 1}, errChildless},
 		{Program{Addr: taken.Addr().String()}, syscall.EADDRINUSE},
 		{Program{Addr: taken.Addr().String(), MaxProcesses: 1}, syscall.EADDRINUSE},
 		{Program{Addr: free, HTTPAddr: taken.Addr().String()}, syscall.EADDRINUSE},

@@ -55,7 +55,8 @@
 // # systemd
 //
 // Under Type=notify or Type=notify-reload systemd is told READY=1, RELOADING=1 and
-// STOPPING=1. Its watchdog is fed as long as a child answers. OOMPolicy=continue
+// STOPPING=1. Its watchdog is fed as long as a child answers: WatchdogSec should be
+// longer than HangTimeout, after which a child is replaced. OOMPolicy=continue
 // keeps it from ending the service when the kernel has killed a child, and
 // KillMode=mixed from signalling children beside the parent.
 //
@@ -155,8 +156,9 @@ type Program struct {
 	// HangTimeout is how long a child may be silent. Children report every
 	// second; one that does not, because its runtime is stuck or someone has
 	// stopped it, gets SIGQUIT, which writes its stacks to standard error, and
-	// SIGKILL five seconds later. Its replacement starts at once. Zero means
-	// DefaultHangTimeout.
+	// SIGKILL five seconds later. Its replacement starts at once. A child that is
+	// stopped writes no stacks: it stays so, since it would take connections if
+	// it went on. Zero means DefaultHangTimeout.
 	HangTimeout time.Duration
 
 	// ShutdownTimeout bounds an orderly end. What is under way then is cut,
@@ -185,6 +187,7 @@ type Program struct {
 var (
 	errMinimum   = errors.New("MinProcesses is greater than MaxProcesses")
 	errNegative  = errors.New("MinProcesses is negative")
+	errChildless = errors.New("MaxRequests, MaxMemory and MaxAge need child processes: MaxProcesses is zero")
 	errTwice     = errors.New("prefork: Run was called twice")
 	errAddresses = errors.New("prefork: the addresses have changed, which needs a restart")
 )
@@ -248,6 +251,8 @@ func (p *Program) settle() (*settings, error) {
 
 func (s *settings) checkProcesses() error {
 	switch {
+	case s.MaxProcesses == 0 && max(s.MaxRequests, s.MaxMemory, int64(s.MaxAge)) > 0:
+		return errChildless
 	case s.MaxProcesses == 0:
 		return nil
 	case s.MinProcesses < 0:
