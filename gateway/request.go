@@ -1,18 +1,21 @@
 package gateway
 
-// request.go owns the variables of a request (RFC 3875 §4.1). Rule: no name is
-// sent twice, and no header field of a client passes for a variable of the web
-// server.
+// request.go makes a request ready to be sent: its variables (RFC 3875 §4.1) and its
+// body. No name is sent twice, and no header field of a client passes for a variable of
+// the web server.
 
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"example.com/scgi/internal/wire"
 )
@@ -191,4 +194,89 @@ func isUpgrade(fields http.Header) bool {
 	return fields.Get("Upgrade") != "" && slices.ContainsFunc(options, func(option string) bool {
 		return strings.EqualFold(strings.TrimSpace(option), "upgrade")
 	})
+}
+
+// outgoing is a request that is ready to be sent.
+type outgoing struct {
+	head   []byte // the netstring
+	body   *requestBody
+	length int64
+	ready  bool // reading the body does not wait
+}
+
+// prepare makes req ready to be sent. It closes body if it fails.
+func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, error) {
+	block, err := t.variables(req)
+	if err == nil && body.none && req.ContentLength > 0 {
+		err = &requestError{fmt.Errorf("a ContentLength of %d without a body", req.ContentLength)}
+	}
+	if err != nil {
+		_ = body.Close()
+		return nil, err
+	}
+	_, whole := req.Body.(*spooled)
+	out := &outgoing{body: body, length: req.ContentLength, ready: whole || req.GetBody != nil}
+	if req.ContentLength <= 0 && !body.none {
+		s, err := t.spool(req.Context(), body)
+		if err != nil {
+			return nil, err
+		}
+		out.body, out.length, out.ready = newRequestBody(s), s.size, true
+	}
+	out.length = max(out.length, 0)
+	length := strconv.FormatInt(out.length, 10)
+	block = "CONTENT_LENGTH\x00" + length + "\x00" + block
+	out.head = fmt.Appendf(nil, "%d:%s,", len(block), block)
+	return out, nil
+}
+
+// requestBody is a request's body. The first Close closes it, and its errors are
+// requestErrors, unlike the connection's.
+type requestBody struct {
+	io.ReadCloser
+	none   bool
+	closed atomic.Bool
+}
+
+func newRequestBody(body io.ReadCloser) *requestBody {
+	if body == nil {
+		body = http.NoBody
+	}
+	return &requestBody{ReadCloser: body, none: body == http.NoBody}
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := 0, http.ErrBodyReadAfterClose
+	if !b.closed.Load() {
+		n, err = b.ReadCloser.Read(p)
+	}
+	if err != nil && err != io.EOF {
+		err = &requestError{fmt.Errorf("reading the request's body: %w", err)}
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// abandon closes b while another goroutine may be waiting in Read. The Close of
+// some bodies, net/http's server's among them, waits for that Read.
+func (b *requestBody) abandon() {
+	if !b.closed.Load() {
+		go b.Close()
+	}
+}
+
+// checkEnd looks for bytes of the body beyond its length. It may wait, since the
+// reader does not depend on it.
+func (out *outgoing) checkEnd() error {
+	var one [1]byte
+	if n, _ := out.body.Read(one[:]); n > 0 {
+		return &requestError{fmt.Errorf("the body is longer than its ContentLength of %d", out.length)}
+	}
+	return nil
 }

@@ -1,10 +1,8 @@
 package socket
 
 import (
-	"encoding/binary"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -324,53 +322,6 @@ func (c netConn) SyscallConn() (raw syscall.RawConn, err error) {
 		return err
 	})
 	return raw, err
-}
-
-func (d *descriptor) isUnix() bool { return d.local.Network() == "unix" }
-
-// localAddr returns the listener's address for a unix socket: the kernel's name
-// of it is the one it was bound to before it got its place.
-func (d *descriptor) localAddr() net.Addr {
-	if d.isUnix() {
-		return d.local
-	}
-	addr := d.local
-	_ = d.use(func(fd int) error {
-		sa, err := syscall.Getsockname(fd)
-		switch sa := sa.(type) {
-		case *syscall.SockaddrInet4:
-			addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)))
-		case *syscall.SockaddrInet6:
-			addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port)))
-		}
-		return err
-	})
-	return addr
-}
-
-// remoteAddr has no name for the peer of a unix socket: web servers give theirs
-// none.
-func (d *descriptor) remoteAddr() net.Addr {
-	if d.isUnix() {
-		return &net.UnixAddr{Net: "unix"}
-	}
-	return tcpAddr(&d.peer)
-}
-
-// tcpAddr reads an address that the kernel wrote.
-func tcpAddr(sa *syscall.RawSockaddrInet6) net.Addr {
-	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&sa.Port))[:])
-	var ip netip.Addr
-	switch sa.Family {
-	case syscall.AF_INET:
-		ip = netip.AddrFrom4((*syscall.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr)
-	case syscall.AF_INET6:
-		ip = netip.AddrFrom16(sa.Addr).Unmap()
-		if ifi, err := net.InterfaceByIndex(int(sa.Scope_id)); sa.Scope_id != 0 && err == nil {
-			ip = ip.WithZone(ifi.Name)
-		}
-	}
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, port))
 }
 
 // opError wraps an error as package net does.
