@@ -26,7 +26,8 @@ import (
 //   - If the web server means another path than REQUEST_URI has, decoded and
 //     cleaned, both are made of DOCUMENT_URI, which nginx sends, or else of
 //     SCRIPT_NAME and PATH_INFO, and of QUERY_STRING. It does so for
-//     auth_request, X-Accel-Redirect, rewrites, error pages and SSI. If only
+//     auth_request, X-Accel-Redirect, rewrites, error pages and SSI, and where
+//     it has resolved dots that REQUEST_URI hides, as in /a/%2e%2e/b. If only
 //     the query is another one, QUERY_STRING takes its place. What the client
 //     sent is the variable REQUEST_URI.
 //   - RemoteAddr is REMOTE_ADDR and REMOTE_PORT: the web server's client.

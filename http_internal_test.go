@@ -267,6 +267,7 @@ var explanations = []struct {
 	{capture: "lighttpd*/post-expect*.scgi", what: "field Expect", why: "answered by lighttpd"},
 	{capture: "*/host-port.scgi", what: "host", why: "lower case; Debian's nginx sends $host, without the port"},
 	{capture: "nginx*/host-ipv6.scgi", what: "host", why: "Debian's nginx sends $host, without the port"},
+	{capture: "*/get-dotdot-enc.scgi", what: "*", why: "dots that only decoding reveals: the path is the web server's"},
 	{capture: "*/get-fragment.scgi", what: "*", why: "no part of the path that the web server means"},
 	{capture: "lighttpd*/get-double-q.scgi", what: "*", why: "before 1.4.85 the path goes up to the last question mark"},
 	{capture: "nginx*/get-absolute-uri.scgi", what: "*", why: "nginx makes it a path"},

@@ -49,7 +49,7 @@ func (v *cgiVars) target() string {
 	}
 	sent, query, _ := strings.Cut(v.uri[start:], "?")
 	switch {
-	case !isSamePath(sent, said):
+	case !isSamePath(sent, said) || hidesDots(sent) && !hasDots(said):
 		return v.uri[:start] + encodeTarget(said, v.query)
 	case v.saidQuery && !isSameQuery(query, v.query):
 		return strings.TrimSuffix(v.uri[:start]+sent+"?"+v.query, "?")
@@ -124,6 +124,18 @@ func isSamePath(sent, said string) bool {
 	}
 	clean := cleanPath(unescape(sent))
 	return clean == cleanPath(said) || clean == cleanPath(unescape(said))
+}
+
+// hidesDots reports whether path has dots that only decoding reveals. A ServeMux
+// redirects other dots, but routes these by the folder before them.
+func hidesDots(path string) bool {
+	return strings.Contains(path, "%") && hasDots(unescape(cleanPath(path)))
+}
+
+// hasDots reports whether a segment of path is one or two dots.
+func hasDots(path string) bool {
+	path += "/"
+	return strings.Contains(path, "/./") || strings.Contains(path, "/../")
 }
 
 // isSameQuery reports whether said is what a web server makes of the query sent:

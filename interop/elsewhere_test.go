@@ -54,6 +54,11 @@ func (app *elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // BACKEND stands for app's address in more.
 func (app *elsewhere) start(t *testing.T, kind webserver.Kind, network, file, more string) (addr string) {
 	t.Helper()
+	return startBefore(t, app, kind, network, file, more)
+}
+
+func startBefore(t *testing.T, app http.Handler, kind webserver.Kind, network, file, more string) (addr string) {
+	t.Helper()
 	webserver.Need(t, kind)
 	backend := serve(t, &scgi.Server{Handler: scgi.HTTPHandler(app)}, network)
 	return webserver.Start(t, kind, webserver.Config{
@@ -120,6 +125,24 @@ func TestNginxRecipes(t *testing.T) {
 				c.check(t, addr)
 			}
 		})
+	}
+}
+
+// A ServeMux routes by the path that is not decoded, and redirects only the dots
+// that it sees there. What nginx guards stays guarded behind it.
+func TestNginxGuardsServeMux(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/private/", http.StripPrefix("/private", http.FileServer(http.Dir(dir))))
+	mux.HandleFunc("/auth", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	addr := startBefore(t, mux, webserver.Nginx, "tcp", "nginx-recipes.conf", "")
+	for _, target := range []string{"/private/a", "/private/../a", "/private/%2e%2e/a", "/private/.%2e/a", "/private/x/%2e%2e%2f..%2Fa", "/private/%2e%2e%2fa", "/x/../private/%2e%2e/a"} {
+		if a := get(target).do(t, addr); a.err != nil || strings.Contains(a.body, "secret") {
+			t.Errorf("%s: got %d %q, %v", target, a.status, a.body, a.err)
+		}
 	}
 }
 
