@@ -5,14 +5,71 @@ package scgi
 // byte that could end a line or begin another.
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"example.com/scgi/internal/wire"
 )
+
+// WriteHeader fixes the status, and with it the header. CGI has no
+// informational responses, so of 1xx only 101 counts, for a handler that hijacks
+// the connection. As in net/http, a late call is logged whatever its status, and
+// a status that is no three digits panics.
+func (w *response) WriteHeader(status int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.hijacked || w.finished || w.raw || w.status != 0:
+		w.x.conn.srv.logger().Warn("scgi: superfluous WriteHeader call",
+			"status", status, "caller", callerOutsideHTTP(), "uri", w.x.Env.Get("REQUEST_URI"))
+	case status < 100 || status > 999:
+		panic("invalid WriteHeader code " + strconv.Itoa(status)) // net/http's words
+	case status >= 200 || status == http.StatusSwitchingProtocols:
+		w.decide(status)
+	}
+}
+
+// callerOutsideHTTP names the code that called its caller, beyond net/http's
+// own functions such as http.Error.
+func callerOutsideHTTP() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !more || !strings.HasPrefix(f.Function, "net/http.") {
+			return fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line)
+		}
+	}
+}
+
+// decide fixes the status and writes the head into the buffer.
+func (w *response) decide(status int) {
+	w.status, w.length = status, lengthUnknown
+	w.open()
+	var typed bool
+	w.buf, typed = w.appendHead(w.buf)
+	w.sniff = !typed && bodyAllowed(status)
+	w.head = len(w.buf)
+	w.buf = slices.Grow(w.buf, headGap)[:w.head+headGap]
+}
+
+// decideByDefault fixes the status if the handler did not: 200, or 302 if there
+// is a Location (RFC 3875 §6.2.3), which net/http's handlers do not expect.
+func (w *response) decideByDefault() {
+	switch {
+	case w.status != 0 || w.raw:
+	case !w.plain && w.header.Get("Location") != "":
+		w.decide(http.StatusFound)
+	default:
+		w.decide(http.StatusOK)
+	}
+}
 
 // appendHead appends the status line and header fields, and takes the
 // Content-Length. It reports whether the body is not to be sniffed, by net/http's

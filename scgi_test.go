@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -55,12 +54,7 @@ type (
 // returned buffer.
 func start(t testing.TB, s *scgi.Server, l net.Listener) *syncBuffer {
 	t.Helper()
-	log := new(syncBuffer)
-	if s.Logger == nil {
-		s.Logger = slog.New(slog.NewTextHandler(log, nil))
-	}
-	scgitest.Serve(t, s, l, scgi.ErrServerClosed)
-	return log
+	return scgitest.Start(t, s, &s.Logger, l, scgi.ErrServerClosed)
 }
 
 // pipeServer serves connections of net.Pipe, for a synctest bubble.

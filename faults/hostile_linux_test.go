@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -24,6 +23,7 @@ import (
 
 	"example.com/scgi"
 	"example.com/scgi/internal/leak"
+	"example.com/scgi/internal/scgitest"
 )
 
 const childVariable = "SCGI_TEST_SOCKET"
@@ -157,7 +157,7 @@ func TestOneProcessor(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	const limit = 512 << 10
 	leak.TempFiles(t)
-	limitFileSize(t, limit)
+	scgitest.LimitFileSize(t, limit)
 	l := listen(t, "unix")
 	start(t, &scgi.Server{Handler: scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseMultipartForm(0); err != nil {
@@ -169,26 +169,6 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%d bytes: answered with %d %s", size, r.Status, r.Body)
 		}
 	}
-}
-
-// limitFileSize lets no file grow over size bytes, as a full disk would not.
-func limitFileSize(t *testing.T, size uint64) {
-	var was syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
-		t.Fatal(err)
-	}
-	signal.Ignore(syscall.SIGXFSZ)
-	limit := was
-	limit.Cur = size
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
-			t.Error(err)
-		}
-		signal.Reset(syscall.SIGXFSZ)
-	})
 }
 
 // With hardly any memory the collector runs all the time, and that is all.

@@ -6,7 +6,6 @@ package faults
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -47,12 +46,7 @@ type (
 // returned buffer.
 func start(t testing.TB, s *scgi.Server, l net.Listener) *syncBuffer {
 	t.Helper()
-	log := new(syncBuffer)
-	if s.Logger == nil {
-		s.Logger = slog.New(slog.NewTextHandler(log, nil))
-	}
-	scgitest.Serve(t, s, l, scgi.ErrServerClosed)
-	return log
+	return scgitest.Start(t, s, &s.Logger, l, scgi.ErrServerClosed)
 }
 
 // pipeServer serves connections of net.Pipe, for a synctest bubble.

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"example.com/scgi/internal/scgitest"
 )
 
 // fakeConn is a connection at the fake server.
@@ -164,11 +166,6 @@ func shortTempDir(t testing.TB) string {
 	return dir
 }
 
-// readerFunc is a function as an io.Reader.
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 // sourceBody is a request's body that knows whether it was closed.
 type sourceBody struct {
 	io.Reader
@@ -194,3 +191,6 @@ func (b *sourceBody) wantClosed(t *testing.T) {
 		t.Error("the body was not closed")
 	}
 }
+
+// readerFunc is a function as an io.Reader.
+type readerFunc = scgitest.ReaderFunc

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/scgi/internal/listen"
+	"example.com/scgi/internal/scgitest"
 	"example.com/scgi/internal/socket"
 )
 
@@ -26,31 +26,10 @@ func onEachKind(t *testing.T, f func(t *testing.T, kind string)) {
 	}
 }
 
+// open returns a listener of package listen, or of package net if kind is portable.
 func open(t *testing.T, kind string) net.Listener {
 	t.Helper()
-	network, whose, _ := strings.Cut(kind, " ")
-	addr := "127.0.0.1:0"
-	if network == "unix" {
-		dir, err := os.MkdirTemp("", "scgi") // its name is short
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		addr = dir + "/s"
-	}
-	var l net.Listener
-	var err error
-	switch {
-	case whose != "":
-		l, err = net.Listen(network, addr)
-	case network == "unix":
-		l, err = listen.One("unix:" + addr)
-	default:
-		l, err = listen.One(addr)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := scgitest.Listen(t, strings.Replace(kind, "portable", "net", 1))
 	t.Cleanup(func() { l.Close() })
 	return l
 }
