@@ -183,18 +183,17 @@ func TestReplySyntax(t *testing.T) {
 		}, "Status: 200 OK\r\nX: " + big + "\r\n" + text + "Content-Length: 2\r\n\r\nhi"},
 		{"over its Content-Length", false, func(w http.ResponseWriter, r *scgi.Request) {
 			w.Header().Set("Content-Length", "2")
-			if n, err := w.Write([]byte("abc")); n != 0 || err != http.ErrContentLength {
-				panic(err)
-			}
-			if n, err := w.Write([]byte("ab")); n != 0 || err != http.ErrContentLength {
-				panic(err)
+			for _, body := range []string{"abc", "ab"} {
+				if n, err := w.Write([]byte(body)); n != 0 || err != http.ErrContentLength {
+					t.Errorf("%s: %d, %v", body, n, err)
+				}
 			}
 		}, "Status: 500 Internal Server Error\r\n" + text + "Content-Length: 22\r\n\r\nInternal Server Error\n"},
 		{"over its Content-Length, once that is met", false, func(w http.ResponseWriter, r *scgi.Request) {
 			w.Header().Set("Content-Length", "2")
 			w.Write([]byte("ab"))
 			if n, err := w.Write([]byte("c")); n != 0 || err != http.ErrContentLength {
-				panic(err)
+				t.Errorf("%d, %v", n, err)
 			}
 		}, "Status: 200 OK\r\n" + text + "Content-Length: 2\r\n\r\nab"},
 		{"short of its Content-Length, nothing sent yet", false, func(w http.ResponseWriter, r *scgi.Request) {

@@ -6,6 +6,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -69,6 +70,32 @@ type buffered interface {
 	SetWriteBuffer(int) error
 }
 
+// counting is an endless body whose parts differ, and checks what is written to it
+// against another.
+type counting struct {
+	n     int
+	wrong bool
+}
+
+func (c *counting) next() byte {
+	c.n++
+	return byte(c.n % 251)
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = c.next()
+	}
+	return len(p), nil
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	for _, b := range p {
+		c.wrong = b != c.next() || c.wrong
+	}
+	return len(p), nil
+}
+
 // The Transport waits for a server that reads a little within each timeout, until
 // the server answers, and gives up on one that stops reading.
 func TestTransportSlowServer(t *testing.T) {
@@ -81,14 +108,15 @@ func TestTransportSlowServer(t *testing.T) {
 				addr := fakeServer(t, network, func(c *fakeConn) {
 					_ = c.Conn.(buffered).SetReadBuffer(64 << 10)
 					c.header()
+					var body counting
 					for left := size; ; {
 						if _, ok := <-take; !ok {
 							return
 						}
 						_ = c.Conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // there may be less
-						n, _ := io.CopyN(io.Discard, c.in, int64(min(left, 64<<10)))
+						n, _ := io.CopyN(&body, c.in, int64(min(left, 64<<10)))
 						if left -= int(n); left == 0 {
-							c.send("Status: 201\n\n")
+							c.send(fmt.Sprintf("Status: 201\nX-Wrong: %t\n\n", body.wrong))
 						}
 						took <- int(n)
 					}
@@ -110,11 +138,11 @@ func TestTransportSlowServer(t *testing.T) {
 						}
 					}}, err
 				}
-				req, _ := postFrom(t.Context(), io.LimitReader(zeroSource{}, size), size)
+				req, _ := postFrom(t.Context(), io.LimitReader(&counting{}, size), size)
 				resp, err := (&Transport{Addr: addr, DialContext: dial}).RoundTrip(req)
 				close(take)
 				switch {
-				case most == size && (err != nil || resp.StatusCode != 201):
+				case most == size && (err != nil || resp.StatusCode != 201 || resp.Header.Get("X-Wrong") != "false"):
 					t.Errorf("after %d of %d bytes: %v, %v", asked, size, resp, err)
 				case most < size && (!errors.Is(err, os.ErrDeadlineExceeded) || asked < most):
 					t.Errorf("after %d of %d bytes: %v", asked, most, err)
