@@ -173,6 +173,25 @@ func TestTryReadDoesNotCloseWhatIsPassedAlong(t *testing.T) {
 	}
 }
 
+// Few goroutines close what is passed along, however much that is: then TryRead
+// leaves the input to a reader that may wait.
+func TestFewCloseWhatIsPassedAlong(t *testing.T) {
+	l := shared{open(t, "unix").(*listen.Listener)}
+	left := 0
+	for range 12 {
+		c, peer := connectTo(t, l, &socket.Timeouts{})
+		passLingering(t, peer.(*net.UnixConn))
+		soon(t, "TryRead", func() {
+			if _, err := c.TryRead(make([]byte, 10)); err == syscall.EAGAIN {
+				left++
+			}
+		})
+	}
+	if left < 4 {
+		t.Errorf("%d of 12 were left", left)
+	}
+}
+
 // passLingering sends a byte and a TCP connection whose Close would wait for an
 // hour.
 func passLingering(t *testing.T, to *net.UnixConn) {

@@ -3,6 +3,7 @@ package socket
 import (
 	"bytes"
 	"io"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -25,13 +26,24 @@ func refuseRights(listener syscall.RawConn) bool {
 // can have (SCM_MAX_FD).
 const maxRights = 2*syscall.SizeofCmsghdr + 253*4
 
+// maxClosers bounds the goroutines that close descriptors, each of which may hold
+// a thread for as long as a peer likes.
+const maxClosers = 8
+
+var closers atomic.Int32
+
 // readRights is read for a connection that may be passed descriptors. It leaves
-// it to a goroutine to close them.
+// it to a goroutine to close them. While maxClosers do that, it answers EAGAIN, so
+// that the input is read by a goroutine that may wait.
 func readRights(fd int, p []byte) (int, error) {
+	if closers.Load() >= maxClosers {
+		return 0, syscall.EAGAIN
+	}
 	var rights [maxRights]byte
 	for {
 		n, size, _, _, err := syscall.Recvmsg(fd, p, rights[:], syscall.MSG_CMSG_CLOEXEC)
 		if size > 0 {
+			closers.Add(1)
 			go closeRights(bytes.Clone(rights[:size]))
 		}
 		switch {
@@ -47,6 +59,7 @@ func readRights(fd int, p []byte) (int, error) {
 }
 
 func closeRights(rights []byte) {
+	defer closers.Add(-1)
 	messages, _ := syscall.ParseSocketControlMessage(rights)
 	for i := range messages {
 		fds, _ := syscall.ParseUnixRights(&messages[i])
