@@ -64,9 +64,20 @@ func (s *Server) isAllowedUser(c *conn) bool {
 func (s *Server) turnAway(c *conn) {
 	n := s.count.turnedAway.Add(1)
 	if n&(n-1) == 0 {
-		s.logger().Warn("scgi: peer is not allowed", "peer", c.RemoteAddr(), "so_far", n)
+		s.logger().Warn("scgi: peer is not allowed", peerOf(c), "so_far", n)
 	}
 	go c.close() // which can take as long as the peer likes: see package socket
+}
+
+// peerOf says in a log line who connected: on a unix socket, which has no name for
+// a peer, the user and primary group of its process.
+func peerOf(c *conn) slog.Attr {
+	if c.RemoteAddr().Network() == "unix" {
+		if uid, gid, err := c.PeerUser(); err == nil {
+			return slog.Group("", "uid", uid, "gid", gid)
+		}
+	}
+	return slog.Any("peer", c.RemoteAddr())
 }
 
 // admit closes c if its peer may not connect, and else gives it its context.

@@ -2,6 +2,7 @@ package scgi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -62,6 +63,13 @@ func TestAllowFrom(t *testing.T) {
 		}
 		if st := test.s.Stats(); !test.served && (st.TurnedAway != 4 || strings.Count(log.String(), "\n") != 3) {
 			t.Errorf("%d turned away, log %s", st.TurnedAway, log)
+		}
+		who := "peer=127.0.0.1:"
+		if strings.HasPrefix(test.kind, "unix") {
+			who = fmt.Sprintf("uid=%d gid=%d", os.Getuid(), os.Getgid())
+		}
+		if !test.served && !strings.Contains(log.String(), who) {
+			t.Errorf("%s: no %s in %s", test.kind, who, log)
 		}
 	}
 }

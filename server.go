@@ -34,7 +34,8 @@ type Server struct {
 
 	// MaxConns bounds the connections that are open at the same time, in
 	// whatever state; hijacked ones do not count. Past it, connections wait in
-	// the kernel's backlog. Zero means DefaultMaxConns, or MaxWorkers on sockets
+	// the kernel's backlog. Each listener after the first can add one more
+	// connection. Zero means DefaultMaxConns, or MaxWorkers on sockets
 	// that other processes of the program serve too (package prefork).
 	MaxConns int
 
@@ -144,6 +145,9 @@ type Server struct {
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
 
 	// Logger gets a line for each panic, refused request and failed accept.
+	// If its slog.Handler or that of AccessLog panics, the line is lost. Neither
+	// may call runtime.Goexit, as testing.T.Fatal does: the connection would stay
+	// open.
 	// Nil means slog.Default.
 	Logger *slog.Logger
 
