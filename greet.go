@@ -171,7 +171,7 @@ func (s *Server) awaitHeader(c *conn, got []byte) {
 	s.count.reading.Add(-1)
 	switch {
 	case x != nil:
-		_ = c.LimitRead(0)
+		s.endHeaderDeadline(c)
 		s.pool.submit(x)
 	case len(got) == 0:
 		s.dropEmpty(c)
@@ -234,6 +234,14 @@ func (s *Server) headerTimeout() time.Duration {
 		return shutdownHeaderTimeout
 	}
 	return timeout
+}
+
+// endHeaderDeadline is under the lock so that Shutdown's deadline for the header
+// does not follow.
+func (s *Server) endHeaderDeadline(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = c.LimitRead(0)
 }
 
 // dropEmpty ends a connection that brought nothing: web servers make them, to

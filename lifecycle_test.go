@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -235,5 +236,72 @@ func TestCloseLeavesWholeRepliesAlone(t *testing.T) {
 		if raw, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(raw), "whole") {
 			t.Errorf("%s: %q, %v", kind, raw, err)
 		}
+	}
+}
+
+// spiedListener gives its connections' read deadlines to set, numbered.
+type spiedListener struct {
+	net.Listener
+	set func(call int64, t time.Time, set func(time.Time) error) error
+}
+
+func (l *spiedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &spiedConn{Conn: c, l: l}, nil
+}
+
+type spiedConn struct {
+	net.Conn
+	l     *spiedListener
+	calls atomic.Int64
+}
+
+func (c *spiedConn) SetReadDeadline(t time.Time) error {
+	return c.l.set(c.calls.Add(1), t, c.Conn.SetReadDeadline)
+}
+
+// What is left for a header after Shutdown does not end the wait for a body whose
+// header has come at that moment.
+func TestShutdownLeavesABodyItsTime(t *testing.T) {
+	var client net.Conn
+	var last atomic.Int64 // the deadline, in Unix seconds
+	waits, reads, shut := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	l := &spiedListener{listen(t, "tcp net"), func(call int64, at time.Time, set func(time.Time) error) error {
+		switch call {
+		case 1: // for the header
+			defer close(waits)
+		case 2: // Shutdown's
+			defer close(shut)
+			io.WriteString(client, "24:CONTENT_LENGTH\x001\x00SCGI\x001\x00,")
+			select {
+			case <-reads:
+			case <-time.After(50 * time.Millisecond): // the request waits for Shutdown
+			}
+		case 4: // for the body
+			defer close(reads)
+		}
+		last.Store(at.Unix())
+		return set(at)
+	}}
+	s := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { io.Copy(w, r.Body) })}
+	start(t, s, l)
+	client = dial(t, l.Addr())
+	<-waits
+	ended := make(chan error)
+	go func() { ended <- s.Shutdown(context.Background()) }()
+	<-shut
+	<-reads
+	if left := time.Until(time.Unix(last.Load(), 0)); left < scgi.DefaultReadTimeout/2 {
+		t.Errorf("the body has %v left", left)
+	}
+	io.WriteString(client, "x")
+	if reply, err := io.ReadAll(client); !strings.HasSuffix(string(reply), "x") || err != nil {
+		t.Errorf("got %q, %v", reply, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
