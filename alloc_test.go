@@ -2,9 +2,9 @@
 
 package scgi
 
-// alloc_test.go guards how often an exchange allocates. Rule: only the server
-// does; its client is plain system calls on a buffer of its own. (The race
-// detector allocates too, and other systems accept through package net.)
+// alloc_test.go bounds the allocations of an exchange. The client makes plain system
+// calls on a buffer of its own, so that only the server allocates. (The race detector
+// allocates too, and other systems accept through package net.)
 
 import (
 	"context"

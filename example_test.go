@@ -1,7 +1,7 @@
 package scgi_test
 
-// example_test.go owns the examples of the documentation, each a goal that a
-// user of the package has. Rule: where the output is known it is checked.
+// example_test.go has the examples of the documentation, each for a goal that a user of
+// the package has. Where the output is known, it is checked.
 
 import (
 	"context"

@@ -1,9 +1,9 @@
 package scgi
 
-// http.go owns the way from a Request to net/http's. Rule: the result is what
-// net/http's own server would have made of the client's request; what that
-// would refuse is refused here, and nothing is guessed from parts that web
-// servers fill in differently. The URL is url.go's.
+// http.go makes an http.Request of a Request. The result is what net/http's own server
+// would have made of the client's request. What net/http would refuse is refused here,
+// and nothing is guessed from parts that web servers fill in differently. url.go makes
+// the URL.
 
 import (
 	"context"

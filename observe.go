@@ -1,8 +1,8 @@
 package scgi
 
-// observe.go owns logs and hooks, which report on running requests. Rule:
-// features that are off add no work to a request, and a hook or a slog.Handler
-// that panics harms nothing else.
+// observe.go has the logs and hooks that report on running requests. Features that are
+// off add no work to a request, and a panic in a hook or a slog.Handler harms nothing
+// else.
 
 import (
 	"bytes"

@@ -1,9 +1,8 @@
 package scgi
 
-// response.go owns the reply: net/http's ResponseWriter over CGI's response
-// syntax (RFC 3875 §6). Rule: the reply is well-formed whatever the handler
-// writes, and one that fits the buffer leaves in one write with its
-// Content-Length.
+// response.go is the reply: net/http's ResponseWriter over CGI's response syntax (RFC
+// 3875 §6). The reply is well-formed whatever the handler writes, and one that fits the
+// buffer is sent in one write with its Content-Length.
 
 import (
 	"bufio"

@@ -1,8 +1,8 @@
 package scgi
 
-// responsehead.go owns the header block of a reply (RFC 3875 §6.3). Rule: a
-// Status always, no field that is between the web server and its client, and no
-// byte that could end a line or begin another.
+// responsehead.go writes the header block of a reply (RFC 3875 §6.3). It always has a
+// Status; it has no field that is between the web server and its client, and no byte
+// that could end a line or begin another.
 
 import (
 	"fmt"

@@ -1,8 +1,8 @@
 package scgi
 
-// stats.go owns the server's numbers, and what package status shows of them. Rule:
-// counting costs an atomic addition, or happens under a lock that is held anyway,
-// and one table of names serves people, scripts and Prometheus.
+// stats.go has the server's numbers, which package status shows. Counting costs an
+// atomic addition, or happens under a lock that is held anyway. One table of names
+// serves people, scripts and Prometheus.
 
 import (
 	"cmp"

@@ -1,8 +1,8 @@
 package scgi
 
-// url.go owns the URL of an http.Request. Rule: the handler serves the path that
-// the web server's own rules have seen. That is the path of REQUEST_URI, used as
-// the client wrote it, unless the web server says that it means another.
+// url.go makes the URL of an http.Request. The handler serves the path that the web
+// server's own rules have seen. That is the path of REQUEST_URI, used as the client
+// wrote it, unless the web server says that it means another.
 //
 // REQUEST_URI stays the client's when nginx makes a request of its own
 // (auth_request, SSI, mirror) or sends one elsewhere (X-Accel-Redirect, rewrite,

@@ -7,8 +7,8 @@
 // It uses only what packages scgi, gateway and prefork offer to every program.
 package app
 
-// app.go owns the course of a program. Rule: what is wrong with the arguments or
-// the addresses is one line on standard error, before anything is served.
+// app.go runs the program. A fault in the arguments or the addresses is one line on
+// standard error, before anything is served.
 
 import (
 	"context"

@@ -1,7 +1,7 @@
 package app
 
-// app_test.go runs the program's parts in this process. Rule: a test ends after
-// everything that it started.
+// app_test.go runs the program's parts in this process. A test ends after everything
+// that it started.
 
 import (
 	"bufio"

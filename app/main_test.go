@@ -2,8 +2,8 @@
 
 package app
 
-// main_test.go runs Main as a process of its own. Rule: the process is this test
-// program, started with mainEnv set.
+// main_test.go runs Main in a process of its own, which is this test binary, started
+// with mainEnv set.
 
 import (
 	"bufio"

@@ -1,9 +1,8 @@
 package faults
 
-// faults_test.go owns the proof that whatever becomes of a connection, at
-// whatever byte, a request ends in a right answer, a clear refusal or a clean
-// close, and nothing of it stays. Rule: what is right is judged by the second
-// parser of differential_test.go.
+// faults_test.go breaks connections at every byte. A request then ends in a right
+// answer, a clear refusal or a clean close, and leaves nothing behind. A second parser,
+// in internal/scgitest, judges what is right.
 
 import (
 	"errors"

@@ -1,8 +1,8 @@
 package faults
 
-// hostile_handlers_test.go owns the proof that a handler harms its own request
-// only: wherever it ends, whatever it keeps, and whoever else writes for it.
-// Rule: after each, an honest request is served, and what was counted adds up.
+// hostile_handlers_test.go runs handlers that end anywhere, keep what they were lent,
+// and write for each other. Each harms its own request only: after it an honest request
+// is served, and the counts add up.
 
 import (
 	"context"

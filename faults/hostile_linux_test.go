@@ -1,8 +1,8 @@
 package faults
 
-// hostile_linux_test.go owns the proof that the server survives its machine: no
-// descriptors left, its socket's file removed, one processor. Rule: what has to
-// be taken from the process is taken from a child.
+// hostile_linux_test.go takes from the server what it needs of its machine:
+// descriptors, its socket's file, processors, disk. What has to be taken from a whole
+// process is taken from a child.
 
 import (
 	"bufio"

@@ -1,8 +1,7 @@
 package faults
 
-// hostile_test.go owns the proof that hostile peers cost little and hinder no
-// one. Rule: whatever they do, honest requests are served meanwhile, and what
-// they may take is bounded by the server's limits.
+// hostile_test.go runs hostile peers. Honest requests are served meanwhile, and what
+// the peers can take is bounded by the server's limits.
 
 import (
 	"errors"

@@ -1,7 +1,7 @@
 package faults
 
-// soak_samples_test.go owns the look at the process while TestSoak runs. Rule:
-// what the server holds does not grow with what it has served.
+// soak_samples_test.go measures the process while TestSoak runs. What the server holds
+// must not grow with the requests that it has served.
 
 import (
 	"fmt"

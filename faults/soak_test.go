@@ -1,8 +1,8 @@
 package faults
 
-// soak_test.go owns the mixed load with faults in it. Rule: what was sent and
-// what was counted agree to the last request, by kind, and at the end nothing
-// is left. It takes seconds, or as long as -soak says.
+// soak_test.go runs a mixed load with faults in it. The requests that were sent and
+// those that were counted agree by kind, to the last one, and nothing is left at the
+// end. It takes seconds, or as long as -soak says.
 
 import (
 	"errors"

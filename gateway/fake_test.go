@@ -1,8 +1,8 @@
 package gateway
 
-// fake_test.go owns the servers that the tests run against: scripted ones on
-// sockets, and connections without a network. Rule: they parse and write SCGI
-// themselves, and share no code with the package.
+// fake_test.go has the SCGI servers that the tests run against: scripted ones on
+// sockets, and connections without a network. They parse and write SCGI themselves and
+// share no code with the package.
 
 import (
 	"bufio"

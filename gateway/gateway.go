@@ -3,9 +3,8 @@
 // returns an HTTP front end.
 package gateway
 
-// gateway.go owns the HTTP front end. Rule: the server gets the request as the
-// client sent it, none of its workers waits for a client's body, and every client
-// gets an answer.
+// gateway.go is the HTTP front end. The server gets the request as the client sent it,
+// none of its workers waits for a client's body, and every client gets an answer.
 
 import (
 	"cmp"

@@ -1,9 +1,8 @@
 package gateway
 
-// reply.go owns the reply: the header block of RFC 3875 §6, read as tolerantly as
-// web servers read it, and the body. Rule: a cut reply is never handed out as a
-// whole one where that can be known, and no header field is accepted that a web
-// server would not pass on.
+// reply.go reads the reply: the header block of RFC 3875 §6, as tolerantly as web
+// servers read it, and the body. A cut reply never passes for a whole one where that
+// can be known, and a header field that a web server would not pass on is refused.
 
 import (
 	"bufio"

@@ -1,7 +1,7 @@
 package gateway
 
-// spool.go owns the request bodies that are read to their end before they are
-// sent. Rule: they are bounded in size and in number, and no file of them is left.
+// spool.go reads request bodies to their end before they are sent. They are bounded in
+// size and in number, and their files are removed.
 
 import (
 	"bytes"

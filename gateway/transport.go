@@ -1,9 +1,8 @@
 package gateway
 
-// transport.go owns the exchange: from an http.Request to a connection on which
-// both directions are under way. Rule: every wait is bounded, a cancelled context
-// ends all of them, and a reply that can still be read is never lost because
-// sending the request failed.
+// transport.go sends a request and reads its reply, at the same time. Every wait is
+// bounded, a cancelled context ends all of them, and a reply that can still be read is
+// not lost because sending the request failed.
 
 import (
 	"bufio"

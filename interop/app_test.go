@@ -1,8 +1,8 @@
 package interop_test
 
-// app_test.go owns the app that every web server is compared with: net/http
-// handlers as they are written every day, and one that tells what it sees.
-// Rule: it knows nothing of SCGI.
+// app_test.go has the app that every web server is compared with: net/http handlers as
+// people write them every day, and one that answers with the request it sees. It knows
+// nothing of SCGI.
 
 import (
 	"crypto/sha256"

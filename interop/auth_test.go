@@ -1,7 +1,7 @@
 package interop_test
 
-// auth_test.go owns REMOTE_USER: who the web server says the client is. Rule:
-// only the web server's word is read, and never a header of the client.
+// auth_test.go tests REMOTE_USER, which is the web server's word for who the client is.
+// A header of the client never sets it.
 
 import (
 	"fmt"

@@ -1,8 +1,8 @@
 package interop_test
 
-// body_test.go owns bodies: of every size, both ways, announced, refused and
-// not read. Rule: they are compared by their hash, and an answer that comes
-// before its request is through arrives every time.
+// body_test.go tests bodies: of every size, in both directions, announced, refused and
+// not read. Bodies are compared by their hash, and an answer that comes before its
+// request is through arrives every time.
 
 import (
 	"bufio"

@@ -1,8 +1,8 @@
 package interop_test
 
-// call_test.go owns the HTTP client: a request as the bytes it is made of, so
-// that a web server meets what browsers and others do send, and an answer with
-// what went wrong on its way. Rule: nothing is cleaned, followed or retried.
+// call_test.go is the HTTP client. It sends a request as plain bytes, so that a web
+// server meets what browsers and others do send, and returns the answer with any error
+// on the way. It cleans, follows and retries nothing.
 
 import (
 	"bufio"

@@ -1,7 +1,7 @@
 package interop_test
 
-// differences_test.go owns what the comparison with net/http accepts, and why.
-// Rule: each row is what was seen, and goes when it is not seen any more.
+// differences_test.go lists the differences from net/http that the comparison accepts,
+// and why. Each row was seen, and is deleted when it is not seen any more.
 
 // anyCall is for what a web server does whenever it likes.
 const anyCall = "*"

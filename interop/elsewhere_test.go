@@ -1,9 +1,9 @@
 package interop_test
 
-// elsewhere_test.go owns the requests that a web server sends elsewhere than the
-// client asked: access checks, internal redirects, error pages, rewrites. Rule:
-// the app serves the path that the web server means, and what guards a page
-// guards it however a client writes its path.
+// elsewhere_test.go tests requests that a web server sends to another path than the
+// client asked for: access checks, internal redirects, error pages, rewrites. The app
+// serves the path that the web server means, and a guard of a page guards it however a
+// client writes its path.
 
 import (
 	"fmt"

@@ -1,8 +1,7 @@
 package interop_test
 
-// generate_test.go owns the making of requests that nobody thought of. Rule:
-// one seed makes one request, on every machine, and it is one that a client
-// could send.
+// generate_test.go generates random requests that a client could send. One seed makes
+// one request, on every machine.
 
 import (
 	"fmt"

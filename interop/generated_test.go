@@ -1,8 +1,7 @@
 package interop_test
 
-// generated_test.go owns the comparison with net/http of requests that nobody
-// thought of. Rule: a difference is foretold, with its reason; a rule that
-// foretells nothing is a failure too.
+// generated_test.go compares random requests with net/http. A rule predicts each
+// difference and gives its reason; a rule that predicts nothing fails too.
 
 import (
 	"flag"

@@ -1,10 +1,9 @@
 package interop_test
 
-// nethttp_test.go owns the comparison by net/http's own tests: the tests of the
-// installed Go that start a server run with this library's server in its place.
-// Rule: each test that fails is in a list, with the reason, and each in the list
-// fails. The tests are read from GOROOT; none of their source is in this
-// repository.
+// nethttp_test.go runs the tests of the installed Go's net/http that start a server,
+// with this library's server in its place. A list names each test that fails, with the
+// reason, and each test in the list must fail. The tests are read from GOROOT; none of
+// their source is in this repository.
 
 import (
 	"bytes"

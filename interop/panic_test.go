@@ -1,7 +1,7 @@
 package interop_test
 
-// panic_test.go owns failure: what the client sees of a handler that panics.
-// Rule: half a reply never looks whole, except where that is explained.
+// panic_test.go tests what the client sees of a handler that panics. Half a reply never
+// looks whole, except where a row explains it.
 
 import (
 	"bufio"

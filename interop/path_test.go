@@ -1,8 +1,8 @@
 package interop_test
 
-// path_test.go owns the table of what becomes of a path: the URL of net/http
-// and CGI's two variables, at the root and under a prefix. Rule: the table is
-// the documentation, and what it says was seen.
+// path_test.go has the table of what becomes of a path: the URL of net/http and CGI's
+// two variables, at the root and under a prefix. The documentation is made of this
+// table, and every row was seen.
 
 import (
 	"encoding/json"

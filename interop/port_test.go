@@ -1,7 +1,7 @@
 package interop_test
 
-// port_test.go owns what depends on the port in r.Host. Rule: a reader who
-// copies nginx's stanza has a working app on any port.
+// port_test.go tests what depends on the port in r.Host. A reader who copies nginx's
+// stanza has a working app on any port.
 
 import (
 	"io"

@@ -1,9 +1,8 @@
 package interop_test
 
-// same_test.go owns the comparison: one app behind each web server and under
-// net/http itself, asked the same. Rule: every difference is explained, in
-// differences_test.go, and an explanation that nothing calls for is a failure
-// too.
+// same_test.go sends the same requests to one app behind each web server and under
+// net/http itself, and compares the answers. differences_test.go explains every
+// difference; an explanation that nothing needs fails too.
 
 import (
 	"fmt"

@@ -1,9 +1,8 @@
 package interop_test
 
-// servers_test.go owns how a row says which web servers it is about: some
-// kinds, and of these every version or those of a range. Rule: the version is
-// what the program itself says, and a row begins with the release that brought
-// the change, where that is known.
+// servers_test.go says which web servers a row is about: some kinds, and of these every
+// version or a range. The version is what the program reports, and a range begins with
+// the release that brought the change, where that is known.
 
 import (
 	"slices"

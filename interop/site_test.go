@@ -1,8 +1,8 @@
 package interop_test
 
-// site_test.go owns the way from a handler to the web servers in front of it.
-// Rule: what is tested is the stanza that a user copies, before a socket opened
-// as a user opens it; a test's servers end with the test and leave nothing.
+// site_test.go puts web servers in front of a handler. It uses the stanza that a user
+// copies and a socket opened as a user opens it. A test's servers end with the test and
+// leave nothing behind.
 
 import (
 	"bytes"

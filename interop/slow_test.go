@@ -1,8 +1,8 @@
 package interop_test
 
-// slow_test.go owns the attacks of slowhttptest: clients that send their header,
-// send their body or take their answer as slowly as they can. Rule: whoever
-// asks honestly while the attack is at its height is answered, every time.
+// slow_test.go runs the attacks of slowhttptest: clients that send their header, send
+// their body or take their answer as slowly as they can. At the height of the attack,
+// honest clients are answered every time.
 
 import (
 	"fmt"

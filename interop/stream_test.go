@@ -1,8 +1,8 @@
 package interop_test
 
-// stream_test.go owns time: a reply that arrives while its handler still works,
-// a client that goes away, a connection that becomes a stream. Rule: handler
-// and client wait for each other by channels, never for the clock.
+// stream_test.go tests replies that arrive while their handler still works, clients
+// that go away, and connections that become streams. Handler and client wait for each
+// other by channels, never for the clock.
 
 import (
 	"bufio"

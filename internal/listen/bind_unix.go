@@ -2,9 +2,9 @@
 
 package listen
 
-// bind_unix.go owns the binding of a unix socket where files have modes. Rule:
-// no peer can connect before the file has its mode, owner and group, and what
-// Listen changes is the socket it has bound, whatever happens to the path.
+// bind_unix.go binds unix sockets where files have modes. No peer can connect before
+// the file has its mode, owner and group, and Listen changes no file but the socket
+// that it has bound, whatever happens to the path.
 
 import (
 	"errors"

@@ -2,8 +2,8 @@
 
 package listen
 
-// bind_unix_test.go owns the tests of the socket as a file. Rule: files are
-// compared by what they are, never by name.
+// bind_unix_test.go tests the socket as a file. Files are compared by os.SameFile,
+// never by name.
 
 import (
 	"errors"

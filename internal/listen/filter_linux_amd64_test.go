@@ -1,7 +1,7 @@
 package listen
 
-// filter_linux_amd64_test.go runs Listen under a system call filter, as systemd
-// installs it. Rule: the filter is a real one, on a real process.
+// filter_linux_amd64_test.go runs Listen in a process under a real system call filter,
+// as systemd installs it.
 
 import (
 	"errors"

@@ -2,9 +2,9 @@
 
 package listen
 
-// inherit.go owns the sockets that were open before the process began: a file
-// descriptor by number, and systemd's by name. Rule: a descriptor is closed only
-// after a listener has been opened on a copy of it, and not used after that.
+// inherit.go opens the sockets that the process was started with: a file descriptor by
+// number, and systemd's by name. A descriptor is closed only after a listener has been
+// opened on a copy of it, and is not used after that.
 
 import (
 	"fmt"

@@ -2,8 +2,7 @@
 
 package listen
 
-// inherit_test.go owns the tests of inherited descriptors. Rule: a real process
-// inherits them.
+// inherit_test.go tests inherited descriptors, which a real process inherits.
 
 import (
 	"bytes"

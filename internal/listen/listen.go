@@ -2,8 +2,8 @@
 // mode and an owner, and sockets that the process has inherited.
 package listen
 
-// listen.go owns the grammar of addresses. Rule: an address names in full what
-// it opens, and is refused where it could open more than its writer meant.
+// listen.go parses addresses. An address names in full what it opens, and is refused
+// where it could open more than its writer meant.
 
 import (
 	"errors"

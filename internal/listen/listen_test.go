@@ -1,7 +1,7 @@
 package listen
 
-// listen_test.go owns the tests of the grammar and of TCP, and the helpers of all
-// tests here. Rule: an address that is refused leaves nothing behind.
+// listen_test.go tests the grammar of addresses and TCP, and has the helpers of all
+// tests here. An address that is refused leaves nothing behind.
 
 import (
 	"errors"

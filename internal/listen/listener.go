@@ -1,7 +1,7 @@
 package listen
 
-// listener.go owns the open listener. Rule: Close removes the file of a unix
-// socket only while that file is still the one this listener bound.
+// listener.go is the open listener. Close removes the file of a unix socket only while
+// it is still the file that this listener bound.
 
 import (
 	"net"

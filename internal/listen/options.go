@@ -1,7 +1,7 @@
 package listen
 
-// options.go owns what follows "unix:" in an address: the path and the options.
-// Rule: an option that is unknown, repeated or out of range is an error.
+// options.go parses what follows "unix:" in an address: the path and the options. An
+// option that is unknown, repeated or out of range is an error.
 
 import (
 	"errors"

@@ -2,9 +2,8 @@
 
 package listen
 
-// other.go owns what is left of listening where sockets have no modes and
-// processes inherit none, as on Windows. Rule: an address that can't be honoured
-// is refused.
+// other.go listens where sockets have no modes and processes inherit none, as on
+// Windows. An address that can't be honoured is refused.
 
 import (
 	"errors"

@@ -1,8 +1,8 @@
 package listen
 
-// place.go owns the path of a unix socket, and decides whose it is. Rule: Listen
-// removes nothing but a socket that refuses connections, and that only under a
-// lock that every process with this package takes.
+// place.go decides whose the path of a unix socket is. Listen removes nothing but a
+// socket that refuses connections, and only under a lock that every process with this
+// package takes.
 
 import (
 	"errors"

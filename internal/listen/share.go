@@ -2,9 +2,9 @@
 
 package listen
 
-// share.go owns the sockets that a parent and its children have in common. Rule:
-// the parent holds a bare descriptor, since a net.Listener, which the poller
-// watches, would wake it for each connection that its children accept.
+// share.go opens the sockets that a parent shares with its children. The parent holds a
+// bare descriptor: a net.Listener, which the poller watches, would wake it for each
+// connection that its children accept.
 
 import "syscall"
 

@@ -2,8 +2,8 @@
 
 package listen
 
-// share_test.go owns the tests of sockets that processes share. Rule: a socket
-// that is released is served by whoever opens its descriptor.
+// share_test.go tests sockets that processes share. A socket that is released is served
+// by the process that opens its descriptor.
 
 import (
 	"errors"

@@ -1,7 +1,7 @@
 package status
 
-// handler.go owns the answers to requests. Rule: only GET and HEAD, nothing is
-// cached, and every form shows the same snapshot.
+// handler.go answers the requests for the status: only GET and HEAD, uncached, and with
+// the same snapshot in every form.
 
 import (
 	"encoding/json"

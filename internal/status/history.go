@@ -1,7 +1,7 @@
 package status
 
-// history.go owns the last minutes. Rule: one sample a second at most, in a ring
-// of fixed size.
+// history.go keeps the last minutes, at most one sample a second, in a ring of fixed
+// size.
 
 import (
 	"sync"

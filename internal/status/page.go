@@ -1,8 +1,8 @@
 package status
 
-// page.go owns the page for people. Rule: it needs nothing from elsewhere and no
-// script, and says as much in a terminal as in colour. With a script it replaces
-// what changes, once a second, by the same parts of a newer page.
+// page.go is the page for people. It loads nothing from elsewhere, works without
+// scripts, and says as much in a terminal as in colour. Its own script replaces what
+// changes, once a second, by the same parts of a newer page.
 
 import (
 	"bufio"

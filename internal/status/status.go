@@ -3,9 +3,9 @@
 // nor how its processes come to be.
 package status
 
-// status.go owns the model: processes, their numbers and what they work on. Rule:
-// one table of names serves people, scripts and Prometheus, and a process may be
-// a stranger, whose words are bounded and escaped.
+// status.go is the model: processes, their numbers and the requests they work on. One
+// table of names serves people, scripts and Prometheus. A process may be hostile, so
+// the strings it reports are cut and escaped.
 
 import (
 	"strings"

@@ -1,8 +1,8 @@
 package webserver
 
-// config.go owns the configuration files: a web server's own lines around the
-// stanza that a user copies. Rule: the stanza is used as it stands in its file,
-// but for the address; all that makes it run in a test is outside of it.
+// config.go writes the configuration files: a web server's own lines around the stanza
+// that a user copies. The stanza is used as it stands in its file, except for the
+// address.
 
 import (
 	"bytes"

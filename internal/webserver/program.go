@@ -1,8 +1,7 @@
 package webserver
 
-// program.go owns the programs: the system's own, or another generation of
-// them. Rule: one run of the tests takes every web server from one place, and
-// asks each for its version.
+// program.go finds the programs: the system's own, or another generation of them. One
+// run of the tests takes every web server from one place and asks each for its version.
 
 import (
 	"fmt"

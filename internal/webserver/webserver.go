@@ -2,9 +2,9 @@
 // server, for tests.
 package webserver
 
-// webserver.go owns the process: it is started on a free port, waited for, and
-// ended with its test. Rule: a server that is not there skips the test, and
-// fails it where SCGI_INTEROP=1 says that all of them must be (program.go).
+// webserver.go runs the process: it starts on a free port and ends with its test. A web
+// server that is not installed skips the test, or fails it where SCGI_INTEROP=1 says
+// that all of them must be (program.go).
 
 import (
 	"bufio"
