@@ -1,8 +1,8 @@
 package scgi
 
-// context.go holds a request's context. It adds no work to a request until someone asks
-// it. From then on the server watches the peer, on the read side only and without taking
-// a byte of the body.
+// context.go is a request's context. It adds no work to a request until someone calls
+// Done or Err. From then on the server watches the peer, on the read side only, and takes
+// no byte of the body.
 
 import (
 	"context"
@@ -19,11 +19,11 @@ type requestContext struct {
 	deadline time.Time // zero: none but the base's
 
 	mu      sync.Mutex
-	inner   context.Context // nil until asked
+	inner   context.Context // nil until Done or Err is called
 	cancel  context.CancelFunc
 	unwatch func()
 	ended   bool
-	blind   bool // the peer is not to be watched any more
+	blind   bool // the peer must not be watched any more
 }
 
 func (c *requestContext) start() context.Context {

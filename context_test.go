@@ -66,7 +66,7 @@ func TestContextEndsBehindAnUnreadBody(t *testing.T) {
 	}
 }
 
-func TestHalfCloseIsNoAbort(t *testing.T) {
+func TestHalfCloseKeepsContext(t *testing.T) {
 	for _, test := range []struct {
 		kind  string
 		allow bool
@@ -86,7 +86,7 @@ func TestHalfCloseIsNoAbort(t *testing.T) {
 }
 
 // On a unix socket a peer that has half-closed can still be seen to go.
-func TestGoneAfterHalfClose(t *testing.T) {
+func TestContextEndsAfterHalfClose(t *testing.T) {
 	peer, ctx, release := asked(t, &scgi.Server{}, listen(t, "unix"), get("/"))
 	peer.(interface{ CloseWrite() error }).CloseWrite()
 	if ctx.Err() != nil {
@@ -143,7 +143,7 @@ func TestContextAfterTheRequest(t *testing.T) {
 }
 
 // The portable watch takes one byte at most, and a hijacker gets it.
-func TestReadAheadLosesNothing(t *testing.T) {
+func TestReadAheadKeepsInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := make(chan string)
 		dial := pipeServer(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {

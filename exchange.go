@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// exchange is allocated for each request and never recycled, so that what a
-// handler keeps of it stays true.
+// exchange is allocated for each request and never recycled, so that what a handler
+// keeps of it stays valid.
 type exchange struct {
 	Request
-	header Env // the Request's, whatever the handler does to that
+	header Env // the Request's, even if the handler replaces that
 	conn   *conn
 	body   body
 	reply  response
@@ -32,14 +32,14 @@ type exchange struct {
 
 	state     atomic.Int32  // running, settled, abandoned or hijacked
 	whole     atomic.Bool   // the reply was sent
-	queued    time.Duration // until the handler was called
-	began     atomic.Int64  // when it was, in nanoseconds of the server's life; zero if nobody asks
+	queued    time.Duration // the wait for a worker
+	began     atomic.Int64  // when the handler was called, in nanoseconds since srv.born; zero if nobody will ask
 	timeLimit *time.Timer   // nil without RequestTimeout
 	slow      *time.Timer   // nil without OnSlow
 }
 
-// newExchange takes the request whose header block is in env and whose other
-// bytes, as far as they have come, are in rest.
+// newExchange returns the exchange of the request with the variables env. rest is what
+// has arrived after the header.
 func newExchange(c *conn, env Env, h header, rest string) *exchange {
 	early := rest[:min(int64(len(rest)), h.length)]
 	x := &exchange{header: env, conn: c, alone: h.alone(), extra: rest[len(early):]}
@@ -138,10 +138,9 @@ func (x *exchange) account(returned bool) {
 	x.logAccess(status, sent, cut, !returned)
 }
 
-// allRead reports that the peer has nothing left to send. Of a request that
-// has no body that needs no look at the socket, which would be a twentieth of
-// an exchange; some clients send a body all the same when CONTENT_LENGTH is 0,
-// but not with a GET.
+// allRead reports whether the peer has nothing left to send. Some clients send a body
+// although CONTENT_LENGTH is 0, but not with a GET: then the look at the socket, which
+// is a twentieth of an exchange, is not needed.
 func (x *exchange) allRead() bool {
 	return x.extra == "" && (x.alone || x.body.left.Load() == 0 && x.conn.Empty())
 }
@@ -181,8 +180,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, bufio.NewReadWriter(r, bufio.NewWriter(c)), nil
 }
 
-// abandonGrace is the time that a handler has to answer by itself after its
-// context has ended.
+// abandonGrace is the time that a handler has to answer after its context has ended.
 const abandonGrace = time.Second
 
 // retryAfter is the Retry-After of a 503, in seconds.
@@ -198,7 +196,8 @@ func (s *Server) refuseBusy(x *exchange) {
 	s.refuse(x.conn, '0', &refusal{http.StatusServiceUnavailable, errBusy, x.Env})
 }
 
-// The states of an exchange. Whoever moves it from running decides how it ends.
+// The states of an exchange. The goroutine that moves it from running decides how it
+// ends.
 const (
 	running   = iota
 	settled   // the handler has returned or panicked
@@ -206,7 +205,7 @@ const (
 	hijacked  // the handler has the connection
 )
 
-// limitTime begins the time that the handler has.
+// limitTime starts the handler's RequestTimeout.
 func (x *exchange) limitTime() {
 	if t := x.conn.srv.RequestTimeout; t > 0 {
 		x.ctx.deadline = time.Now().Add(t)
@@ -232,8 +231,8 @@ func (x *exchange) abandon() {
 	x.ctx.end()
 }
 
-// replaceWorker gives the place of a handler that hangs to another, unless too
-// many hang.
+// replaceWorker lets another worker take the place of the one whose handler hangs, unless
+// too many hang.
 func (x *exchange) replaceWorker() {
 	s := x.conn.srv
 	n := s.count.abandoned.Add(1)

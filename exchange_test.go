@@ -79,7 +79,7 @@ func TestManyPanicsLeakNothing(t *testing.T) {
 	}
 }
 
-func TestLateUseFails(t *testing.T) {
+func TestUseAfterReturnFails(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		var w http.ResponseWriter
 		var r *scgi.Request
@@ -364,7 +364,7 @@ func TestReplyThatBreaksOffIsReset(t *testing.T) {
 	}
 }
 
-func TestLogsNothingOfPeersThatGo(t *testing.T) {
+func TestPeerThatGoesIsNotLogged(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		gone, failed := make(chan bool), make(chan bool)
 		log := start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -389,7 +389,7 @@ func TestLogsNothingOfPeersThatGo(t *testing.T) {
 }
 
 // A handler's early reply arrives although its peer is still sending.
-func TestEarlyReplyOfAHandlerArrives(t *testing.T) {
+func TestEarlyReplyArrives(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })}, l)
 		body := strings.Repeat("x", 8<<20)
@@ -403,7 +403,7 @@ func TestEarlyReplyOfAHandlerArrives(t *testing.T) {
 
 // A peer that reads nothing before it has sent everything, as Apache, gets a
 // long reply to a body that the handler does not read.
-func TestLongReplyToAnUnreadBody(t *testing.T) {
+func TestLongReplyDropsUnreadBody(t *testing.T) {
 	for _, kind := range []string{"tcp", "unix portable"} { // each takes a second
 		const size = 16 << 20
 		l := listen(t, kind)

@@ -25,8 +25,7 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// checkAllow fails if the lists name users, and the system does not tell who l's
-// peers are.
+// checkAllow fails if the lists name users and the system can't name those of l's peers.
 func (s *Server) checkAllow(l net.Listener) error {
 	if len(s.AllowUIDs)+len(s.AllowGIDs) > 0 && l.Addr().Network() == "unix" && !socket.KnowsPeers {
 		return fmt.Errorf("scgi: AllowUIDs and AllowGIDs on this system: %w", errors.ErrUnsupported)
@@ -59,8 +58,8 @@ func (s *Server) isAllowedUser(c *conn) bool {
 	return err == nil && (slices.Contains(s.AllowUIDs, uid) || slices.Contains(s.AllowGIDs, gid))
 }
 
-// turnAway closes a connection whose peer may not connect. It logs the first, and
-// then each time their number has doubled.
+// turnAway closes the connection of a peer that no list matches. It logs the first one,
+// and again each time their number has doubled.
 func (s *Server) turnAway(c *conn) {
 	n := s.count.turnedAway.Add(1)
 	if n&(n-1) == 0 {
@@ -69,8 +68,8 @@ func (s *Server) turnAway(c *conn) {
 	go c.close() // which can take as long as the peer likes: see package socket
 }
 
-// peerOf says in a log line who connected: on a unix socket, which has no name for
-// a peer, the user and primary group of its process.
+// peerOf returns the attribute of a log line that names c's peer: on a unix socket, whose
+// peers have no address, the user and primary group of the process.
 func peerOf(c *conn) slog.Attr {
 	if c.RemoteAddr().Network() == "unix" {
 		if uid, gid, err := c.PeerUser(); err == nil {
@@ -80,7 +79,7 @@ func peerOf(c *conn) slog.Attr {
 	return slog.Any("peer", c.RemoteAddr())
 }
 
-// admit closes c if its peer may not connect, and else gives it its context.
+// admit closes c if its peer may not connect; otherwise it sets c's context.
 func (s *Server) admit(c *conn) bool {
 	if !s.isAllowed(c) {
 		s.turnAway(c)
@@ -94,9 +93,8 @@ func (s *Server) admit(c *conn) bool {
 	return true
 }
 
-// greet reads what a new connection has brought. If its header is there
-// already, as is usual, it goes straight to a worker. It reports false if there
-// is nothing yet.
+// greet reads what has arrived on a new connection. A complete header, which is the
+// usual case, goes straight to a worker. It reports false if nothing has arrived.
 func (s *Server) greet(c *conn, buf []byte) bool {
 	n, err := c.TryRead(buf)
 	if err == syscall.EAGAIN {
@@ -118,8 +116,8 @@ func (s *Server) greet(c *conn, buf []byte) bool {
 	return true
 }
 
-// greetAgain asks the connections a second time, which is cheaper than to wait
-// for each: a web server sends its header a moment after it connects.
+// greetAgain greets the connections a second time, which is cheaper than a goroutine
+// that waits for each: a web server sends its header a moment after it connects.
 func (s *Server) greetAgain(late []*conn, buf []byte) []*conn {
 	for i, c := range late {
 		late[i] = nil
@@ -130,7 +128,7 @@ func (s *Server) greetAgain(late []*conn, buf []byte) []*conn {
 	return late[:0]
 }
 
-// begin makes an exchange of the header in got; nil, nil while it is
+// begin returns the exchange whose header is in got; nil, nil while the header is
 // incomplete.
 func (s *Server) begin(c *conn, got []byte) (*exchange, *refusal) {
 	start, end, err := cutNetstring(got, limit(s.MaxHeaderBytes, DefaultMaxHeaderBytes))
@@ -163,8 +161,8 @@ func statusOf(reason error) int {
 	return http.StatusBadRequest
 }
 
-// awaitHeader waits for the rest of a header, on a goroutine of its own and
-// without a worker.
+// awaitHeader waits for the rest of a header. It runs on a goroutine of its own, and
+// holds no worker.
 func (s *Server) awaitHeader(c *conn, got []byte) {
 	s.count.reading.Add(1)
 	x, got, refused := s.readHeader(c, got)
@@ -212,7 +210,7 @@ var (
 	errHeaderCut     = errors.New("the input ended before the header was complete")
 )
 
-// headerEnd is the refusal for a header that broke off with err.
+// headerEnd returns the refusal of a header that err has cut off.
 func headerEnd(err error) *refusal {
 	var t net.Error
 	if errors.As(err, &t) && t.Timeout() {
@@ -221,7 +219,7 @@ func headerEnd(err error) *refusal {
 	return &refusal{status: http.StatusBadRequest, reason: errHeaderCut}
 }
 
-// setHeaderDeadline is under the lock because Shutdown shortens it.
+// setHeaderDeadline takes the lock because Shutdown shortens the deadline.
 func (s *Server) setHeaderDeadline(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,16 +234,17 @@ func (s *Server) headerTimeout() time.Duration {
 	return timeout
 }
 
-// endHeaderDeadline is under the lock so that Shutdown's deadline for the header
-// does not follow.
+// endHeaderDeadline takes the lock so that Shutdown can't set its deadline for the header
+// afterwards.
 func (s *Server) endHeaderDeadline(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = c.LimitRead(0)
 }
 
-// dropEmpty ends a connection that brought nothing: web servers make them, to
-// probe a socket or when they change their mind, so nothing is said.
+// dropEmpty ends a connection on which nothing arrived. Web servers make such
+// connections, to probe a socket or for a request that they then give up, so there is
+// neither an answer nor a log line.
 func (s *Server) dropEmpty(c *conn) {
 	s.count.empty.Add(1)
 	c.close()
@@ -258,8 +257,8 @@ const (
 	tlsAlert = "\x15\x03\x01\x00\x02\x02\x0a"
 )
 
-// refuse answers a request that is not served. first is its first byte, which
-// tells who came to the wrong port.
+// refuse answers a request that is not served. Its first byte tells HTTP and TLS from
+// malformed SCGI.
 func (s *Server) refuse(c *conn, first byte, r *refusal) {
 	reply := errorReply(r.status, r.reason.Error())
 	switch {
@@ -285,8 +284,8 @@ func readableEnv(block string) Env {
 	return Env{block}
 }
 
-// whose says in a log line whose request env is. A log that a client can write
-// to must not grow by 64 KiB a line, so each value is cut.
+// whose returns the attributes of a log line that identify env's request. Each value is
+// cut, since clients could write 64 KiB a line to the log otherwise.
 func whose(env Env) slog.Attr {
 	if env == (Env{}) {
 		return slog.Attr{} // which handlers leave out
@@ -304,7 +303,7 @@ func excerpt(s string) string {
 	return s[:most] + "..."
 }
 
-// errorReply is a CGI response of one line.
+// errorReply returns a CGI response whose body is the line text.
 func errorReply(status int, text string) string {
 	retry := ""
 	if status == http.StatusServiceUnavailable {

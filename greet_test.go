@@ -98,7 +98,7 @@ func TestSilentConnectionsHoldNoWorker(t *testing.T) {
 	})
 }
 
-func TestEmptyConnectionsLeaveOnlyACount(t *testing.T) {
+func TestEmptyConnectionsAreOnlyCounted(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &scgi.Server{}
 		log := start(t, s, l)
@@ -148,7 +148,7 @@ func TestBodyLimit(t *testing.T) {
 	})
 }
 
-func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
+func TestHeaderTimeoutCoversWholeHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scgi.Server{ReadHeaderTimeout: 10 * time.Second}
 		dial := pipeServer(t, s)
@@ -181,7 +181,7 @@ func TestHeaderTimeoutIsOfTheWholeHeader(t *testing.T) {
 	})
 }
 
-func TestRefusalsSayWhy(t *testing.T) {
+func TestRefusalsGiveReason(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &scgi.Server{}
 		log := start(t, s, l)

@@ -133,7 +133,7 @@ func TestBodyNotPassedOn(t *testing.T) {
 }
 
 // A buffer of any size is read into, by whichever system call.
-func TestBodyIntoAnyBuffer(t *testing.T) {
+func TestBodyReadsIntoAnyBuffer(t *testing.T) {
 	body := strings.Repeat("body", 50_000)
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		sizes := make(chan int, 1)

@@ -79,7 +79,7 @@ var (
 	errHeaderField = errors.New("a header field that HTTP does not allow")
 )
 
-// cgiVars is the variables that make an http.Request, but for its header.
+// cgiVars holds the variables that become an http.Request, except the header fields.
 type cgiVars struct {
 	method, uri, query, proto  string
 	scriptName, pathInfo       string
@@ -190,7 +190,7 @@ func newHTTPRequest(r *Request) (*http.Request, error) {
 	return req.WithContext(contextOf(r)), nil
 }
 
-// contextOf is r's context, from which FromContext gives r.
+// contextOf returns r's context, with r in it for FromContext.
 func contextOf(r *Request) context.Context {
 	ctx := r.Context()
 	if found, _ := FromContext(ctx); found == r {
@@ -199,7 +199,7 @@ func contextOf(r *Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, r)
 }
 
-// requestMethod fills in for clients that send no method.
+// requestMethod returns REQUEST_METHOD, or what the body suggests if there is none.
 func (v *cgiVars) requestMethod(contentLength int64) string {
 	switch {
 	case v.method != "":
@@ -210,8 +210,8 @@ func (v *cgiVars) requestMethod(contentLength int64) string {
 	return http.MethodGet
 }
 
-// protocol reads SERVER_PROTOCOL, which may be HTTP/2, INCLUDED (RFC 3875
-// §4.1.16) or missing; then it is the version that promises least.
+// protocol parses SERVER_PROTOCOL. If it is missing or names no version, as INCLUDED
+// (RFC 3875 §4.1.16), the result is HTTP/1.0, which promises least.
 func protocol(s string) (proto string, major, minor int) {
 	switch s {
 	case "HTTP/2":
@@ -225,8 +225,8 @@ func protocol(s string) (proto string, major, minor int) {
 	return "HTTP/1.0", 1, 0
 }
 
-// remote is the client's address as net/http would give it; of a request
-// without one, the peer's.
+// remote returns the client's address in net/http's form, or the peer's address if the
+// request has none.
 func (v *cgiVars) remote(r *Request) string {
 	switch {
 	case v.remoteAddr == "" && r.RemoteAddr() != nil:

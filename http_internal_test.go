@@ -43,7 +43,7 @@ func TestRepeatedHost(t *testing.T) {
 	}
 }
 
-func TestWhatHTTPWouldNotAccept(t *testing.T) {
+func TestHTTPHandlerRefusesBadRequests(t *testing.T) {
 	for _, test := range []struct {
 		err  error
 		vars []string

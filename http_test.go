@@ -58,7 +58,7 @@ func TestServeMuxPathValues(t *testing.T) {
 	}
 }
 
-func TestConnectionStaysUsableUnderNetHTTPHelpers(t *testing.T) {
+func TestNetHTTPHelpers(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		mux := http.NewServeMux()
 		mux.HandleFunc("/limit", func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +199,7 @@ func served(serve func(h http.Handler), use func()) map[string]string {
 	return parts
 }
 
-func TestRequestIsNetHTTPs(t *testing.T) {
+func TestHTTPRequestEqualsNetHTTPs(t *testing.T) {
 	requests := []struct{ http, body string }{
 		{"GET /a%20b/../c?x=1&y HTTP/1.1\r\nHost: h:8080\r\nAccept: */*\r\nCookie: a=b\r\nPragma: no-cache", ""},
 		{"POST /form HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7", "a=b&c=d"},

@@ -39,8 +39,8 @@ func (c *conn) linger() {
 	c.close()
 }
 
-// abort cuts the connection so that the web server does not take what it has for
-// a whole reply.
+// abort cuts the connection, so that what the web server has does not pass for a whole
+// reply.
 func (c *conn) abort() {
 	c.Abort()
 	c.srv.untrack(c)
@@ -116,7 +116,8 @@ func (s *Server) isStopping() bool {
 	return s.stopping.Err() != nil
 }
 
-// checkDrained is called, under the lock, when something has ended.
+// checkDrained closes drained, the pool and the watch once the server is stopping and
+// nothing is left. The caller holds the lock.
 func (s *Server) checkDrained() {
 	if !s.isStopping() || s.open > 0 || len(s.acceptors) > 0 {
 		return
@@ -130,8 +131,7 @@ func (s *Server) checkDrained() {
 	}
 }
 
-// stop ends accepting, with what waits in the backlogs if cut is true. It is called
-// under the lock.
+// stop ends accepting, and drops the backlogs if cut is true. The caller holds the lock.
 func (s *Server) stop(cut bool) {
 	s.halt(ErrServerClosed)
 	for a := range s.acceptors {

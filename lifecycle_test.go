@@ -42,7 +42,7 @@ func TestShutdownBeforeServe(t *testing.T) {
 
 // A request under way is served to its end, and those that wait in the
 // kernel's backlog are served too, not reset.
-func TestShutdownServesWhatWaits(t *testing.T) {
+func TestShutdownServesBacklog(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		leakCheck(t)
 		const queued = 20

@@ -107,7 +107,7 @@ func stackOf(id string) []byte {
 	return nil
 }
 
-// ran is how long ago the handler began, if anyone asked for that before.
+// ran returns the time since the handler was called, if began is set.
 func (x *exchange) ran() time.Duration {
 	return time.Since(x.conn.srv.born) - time.Duration(x.began.Load())
 }

@@ -65,7 +65,7 @@ func TestPoolNeverExceedsItsLimit(t *testing.T) {
 	}
 }
 
-func TestPoolUsesTheLastIdleFirstAndRetiresTheRest(t *testing.T) {
+func TestPoolReusesLastIdleWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testPool(8)
 		defer p.close()
@@ -100,7 +100,7 @@ func TestPoolUsesTheLastIdleFirstAndRetiresTheRest(t *testing.T) {
 	})
 }
 
-func TestPoolRefillsPlaces(t *testing.T) {
+func TestPoolReplacesWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testPool(2)
 		defer p.close()
@@ -152,7 +152,7 @@ func TestPoolDetach(t *testing.T) {
 	})
 }
 
-func TestPoolCloseServesWhatWaits(t *testing.T) {
+func TestPoolCloseRunsWaitingJobs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := testPool(1)
 		hold := make(chan bool)

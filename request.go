@@ -208,8 +208,8 @@ func indexNUL(s string, i int) int {
 	return i
 }
 
-// A refusal is a request that is not served: the status it is answered with,
-// the rule it broke, and its variables, where they could be read.
+// A refusal says how to answer a request that is not served, which rule it broke, and
+// what its variables are, where they could be read.
 type refusal struct {
 	status int
 	reason error
@@ -238,10 +238,10 @@ var (
 // which it has since 1.29.8; no request seen from a web server had 200.
 const maxVariables = 1000
 
-// errBodyNotPassed is why a body can't be read that the client has sent.
+// errBodyNotPassed is the error of reading a body that the web server has kept back.
 var errBodyNotPassed = errors.New("scgi: the web server has not passed on the whole body: HTTP_CONTENT_LENGTH is greater than CONTENT_LENGTH (a request of its own, or scgi_request_buffering off in nginx before 1.29.6)")
 
-// header is what the server itself needs to know of a header block.
+// header holds what the server itself needs of a header block.
 type header struct {
 	length int64 // of the body that is passed on
 	client int64 // the greatest HTTP_CONTENT_LENGTH: of the body that the client has sent
@@ -250,10 +250,10 @@ type header struct {
 	isSent bool  // HTTP_TRANSFER_ENCODING is there: the client did send a body
 }
 
-// isCut reports that the client has sent more than the web server passes on.
+// isCut reports whether the client has sent more than the web server passes on.
 func (h header) isCut() bool { return h.client > h.length }
 
-// alone reports that nothing of the request follows its header.
+// alone reports whether the request is known to end with its header.
 func (h header) alone() bool {
 	return h.length == 0 && !h.isCut() && (h.isGet || h.isHead) && !h.isSent
 }
@@ -329,18 +329,18 @@ type body struct {
 	conn   io.Reader
 	length int64      // CONTENT_LENGTH
 	isCut  bool       // the client has sent more: nothing can be read
-	mu     sync.Mutex // held by the one who reads
+	mu     sync.Mutex // held while reading
 	early  string     // the part that came with the header
 	left   atomic.Int64
 	closed atomic.Bool
 	onRead atomic.Pointer[func()] // called once nothing is left
 }
 
-// taken is the number of bytes that were read.
+// taken returns the number of bytes that were read.
 func (b *body) taken() int64 { return b.length - b.left.Load() }
 
-// whenRead has f called when nothing of the body is left, now or by the read
-// that takes the last byte, or both.
+// whenRead calls f if nothing of the body is left, and otherwise has the read that takes
+// the last byte call it. Both may happen.
 func (b *body) whenRead(f func()) {
 	b.onRead.Store(&f)
 	if b.left.Load() == 0 {

@@ -98,7 +98,7 @@ func TestParseHeaderReasons(t *testing.T) {
 }
 
 // Only a GET or HEAD that no body was announced for is known to be alone.
-func TestAlone(t *testing.T) {
+func TestHeaderAlone(t *testing.T) {
 	for _, test := range []struct {
 		h    header
 		want bool
@@ -157,7 +157,7 @@ func TestBodyEnds(t *testing.T) {
 	}
 }
 
-func TestBodyReadsNothingInVain(t *testing.T) {
+func TestBodyReadErrors(t *testing.T) {
 	b := &body{conn: iotest.ErrReader(errTest)}
 	b.left.Store(4)
 	if n, err := b.Read(nil); n != 0 || err != nil {
@@ -173,7 +173,7 @@ func TestBodyReadsNothingInVain(t *testing.T) {
 }
 
 // Who waits for the end of the body is told when it is there, not before.
-func TestWhenRead(t *testing.T) {
+func TestWhenReadCallsAfterLastByte(t *testing.T) {
 	told := 0
 	b := &body{conn: strings.NewReader("cd"), early: "ab"}
 	b.left.Store(4)

@@ -75,7 +75,7 @@ func TestReadFromOthers(t *testing.T) {
 }
 
 // A file goes no further than any other body, where there must be none.
-func TestReplyHasNoFile(t *testing.T) {
+func TestReplyWithoutBodySendsNoFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestReplyKeepsTheContext(t *testing.T) {
 }
 
 // A file is not sent on to a peer that is gone, and the handler is told.
-func TestFileToAPeerThatGoes(t *testing.T) {
+func TestSendFileToPeerThatGoes(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -92,7 +92,7 @@ func TestResponseHasEveryMethodOfNetHTTP(t *testing.T) {
 
 // A page that fits the buffer to the last byte has its length, and one that
 // does not is sent as it comes: the buffer does not grow.
-func TestReplyFitsTheBuffer(t *testing.T) {
+func TestReplyThatFitsBufferHasLength(t *testing.T) {
 	const room = scratchSize - len("Status: 200 OK\r\n") - headGap
 	for size, known := range map[int]bool{room: true, room + 1: false} {
 		x, rec := newRecorded(header{})
@@ -127,7 +127,7 @@ func TestReplyAfterAFailedWrite(t *testing.T) {
 
 // Not a byte more than the status and the Content-Length allow, and an empty
 // write is always allowed.
-func TestReplyAllows(t *testing.T) {
+func TestReplyKeepsToStatusAndLength(t *testing.T) {
 	for _, test := range []struct {
 		status int
 		length string
@@ -165,7 +165,7 @@ func TestReplyAllows(t *testing.T) {
 }
 
 // What a ProduceFunc writes is all that is sent, and is counted.
-func TestReplyOfProduce(t *testing.T) {
+func TestProduceWritesRaw(t *testing.T) {
 	x, rec := newRecorded(header{isHead: true})
 	out := x.reply.rawOutput()
 	fmt.Fprint(out, "Status: 200 OK\r\n\r\n")
@@ -198,7 +198,7 @@ func TestReplyFromAReaderThatFails(t *testing.T) {
 }
 
 // Flush counts for nothing, whatever the status.
-func TestReplyFlushes(t *testing.T) {
+func TestFlushCountsNoBytes(t *testing.T) {
 	for _, status := range []int{200, 204, 304} {
 		x, _ := newRecorded(header{})
 		x.reply.WriteHeader(status)

@@ -237,7 +237,7 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 	}
 }
 
-func TestLateWriteHeaderSaysWhereFrom(t *testing.T) {
+func TestLateWriteHeaderLogsCaller(t *testing.T) {
 	raw, log := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) {
 		w.WriteHeader(201)
 		w.WriteHeader(0) // no panic: it is late, as any other
@@ -246,7 +246,7 @@ func TestLateWriteHeaderSaysWhereFrom(t *testing.T) {
 	if r := parseReply(t, raw); r.Status != 201 {
 		t.Errorf("%+v", r)
 	}
-	const want = "TestLateWriteHeaderSaysWhereFrom.func1 (response_test.go:"
+	const want = "TestLateWriteHeaderLogsCaller.func1 (response_test.go:"
 	if strings.Count(log, want) != 2 {
 		t.Errorf("want %q twice in the log %s", want, log)
 	}
@@ -327,7 +327,7 @@ func (l *oneConn) Close() error {
 	return nil
 }
 
-func TestOneWriteForAPageThatFits(t *testing.T) {
+func TestPageThatFitsIsOneWrite(t *testing.T) {
 	client, server := net.Pipe()
 	var writes atomic.Int64
 	l := &oneConn{conns: make(chan net.Conn, 1)}

@@ -82,10 +82,10 @@ type Server struct {
 	// RequestTimeout bounds the time that a handler runs. Then its context ends
 	// with context.DeadlineExceeded. If the handler has not returned a second
 	// later, its client gets a 504 if nothing was sent yet, and a cut connection
-	// otherwise. Nothing can stop the handler, so another worker takes its
-	// worker's place, and it counts as abandoned until it returns. Streams and
-	// long downloads are handlers too; hijacked connections are exempt. Zero
-	// means no limit.
+	// otherwise. Nothing can stop the handler: it counts as abandoned until it
+	// returns, and another worker takes its worker's place. Streams and long
+	// downloads are handlers too; hijacked connections are exempt. Zero means no
+	// limit.
 	RequestTimeout time.Duration
 
 	// MaxAbandoned bounds the abandoned workers that are replaced. Past it they
@@ -129,8 +129,8 @@ type Server struct {
 
 	// AllowHalfClose says that peers on TCP may shut down their writing side
 	// after the request. No web server does; without it the end of input means
-	// that the peer is gone, and cancels the request's context. On a unix
-	// socket the two are told apart by themselves, where the system is Linux.
+	// that the peer is gone, and cancels the request's context. On
+	// Linux the server tells the two apart by itself on a unix socket.
 	AllowHalfClose bool
 
 	// BaseContext returns the base of the contexts of l's requests. Nil means
@@ -166,24 +166,24 @@ type Server struct {
 	panicked   []time.Time // when the last handlers did, the oldest first
 	acceptors  map[*socket.Acceptor]struct{}
 	maxConns   int             // or the default, which addAcceptor may lower
-	conns      conn            // the ring's head: all that are open
-	open       int             // how many
-	mostOpen   int             // the most they were
-	room       sync.Cond       // open has become less
+	conns      conn            // the head of the ring of open connections
+	open       int             // connections in the ring
+	mostOpen   int             // the most that were ever in it
+	room       sync.Cond       // signals that open is less
 	stopping   context.Context // ended by halt, with what Serve returns
 	halt       context.CancelCauseFunc
 	drained    chan struct{} // closed when stopping and nothing is left
 }
 
-// While the server shuts down, a connection has this long for its header: as
-// long as net/http takes one without a byte for new.
+// shutdownHeaderTimeout is the time that a connection has for its header while the
+// server shuts down: as long as net/http treats one without a byte as new.
 const shutdownHeaderTimeout = 5 * time.Second
 
-// maxLate is how many connections are accepted before those that had sent nothing
-// are asked again, so that a flood of connections does not delay them.
+// maxLate is how many connections Serve accepts before it reads again from those that
+// had sent nothing, so that a flood of connections does not delay them.
 const maxLate = 64
 
-// Workers that were not needed for this long end.
+// workerIdleTime is how long a worker stays idle before it ends.
 const workerIdleTime = 10 * time.Second
 
 func (s *Server) init() {
@@ -266,8 +266,8 @@ func (s *Server) Serve(l net.Listener) error {
 	defer s.removeAcceptor(a)
 	base := s.baseContext(l)
 	buf := new([scratchSize]byte)
-	var late []*conn // accepted before their header came
-	accepted := 0    // since late was last looked at
+	var late []*conn // accepted, but had sent nothing
+	accepted := 0    // connections since late was last read
 	room := false
 	for pause := time.Duration(0); ; {
 		if !room || accepted == maxLate {
@@ -278,7 +278,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		c := &conn{srv: s, base: base}
 		err := error(syscall.EAGAIN)
-		if len(late) > 0 { // they come first if there is a wait
+		if len(late) > 0 { // read them before Accept waits
 			if err = a.TryAccept(&c.Conn); err != nil {
 				late = s.greetAgain(late, buf[:])
 			}

@@ -73,7 +73,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-func TestTemporaryAcceptErrorsAreWaitedOut(t *testing.T) {
+func TestServeRetriesTemporaryAcceptErrors(t *testing.T) {
 	l := &failingListener{listen(t, "unix"), []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.EMFILE}}
 	log := start(t, &scgi.Server{}, l)
 	if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {

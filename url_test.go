@@ -111,7 +111,7 @@ func TestOrdinaryURLStaysRaw(t *testing.T) {
 
 // Where the web server means another path or query than the client wrote, the
 // URL is the web server's. What they send here was seen.
-func TestURLTheWebServerMeans(t *testing.T) {
+func TestURLFollowsWebServer(t *testing.T) {
 	for _, test := range []struct {
 		name, uri, path string
 		vars            []string

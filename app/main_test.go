@@ -47,7 +47,7 @@ func init() {
 	os.Exit(0)
 }
 
-func TestMainSurvivesTheReaderOfItsLog(t *testing.T) {
+func TestMainSurvivesClosedLog(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

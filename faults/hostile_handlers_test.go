@@ -247,7 +247,7 @@ func writeFromMany(lines int, write func(string)) {
 
 // What a handler has left running can't write into another's reply, nor read
 // another's body, though buffers are used again.
-func TestWhatOutlivesItsHandlerReachesNoOther(t *testing.T) {
+func TestUseAfterReturnReachesNoOtherRequest(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		var left sync.WaitGroup
 		s := &scgi.Server{MaxWorkers: 2, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -300,7 +300,7 @@ func readUntilClosed(t *testing.T, r *scgi.Request) {
 }
 
 // A handler may keep all it was given; nothing of it changes another request.
-func TestWhatAHandlerKeeps(t *testing.T) {
+func TestHandlerKeepsValidValues(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		type kept struct {
 			header http.Header

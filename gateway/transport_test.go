@@ -80,7 +80,7 @@ func TestTransportReplyDespiteSendError(t *testing.T) {
 }
 
 // The body goes out while the reply comes in.
-func TestTransportBothWays(t *testing.T) {
+func TestTransportSendsWhileReading(t *testing.T) {
 	leak.Goroutines(t)
 	const size = 8 << 20
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
@@ -424,7 +424,7 @@ func TestTransportTimeouts(t *testing.T) {
 }
 
 // After a 101 there are no timeouts.
-func TestTransportTunnelIsPatient(t *testing.T) {
+func TestTransportTunnelHasNoTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := pipeTransport(t, func(c *fakeConn) {
 			c.request()

@@ -116,7 +116,7 @@ func TestBacklogWaitsForDeferred(t *testing.T) {
 }
 
 // A process that ends leaves the option to those that go on with the socket.
-func TestInterruptLeavesTheOptionToSiblings(t *testing.T) {
+func TestInterruptKeepsDeferForSiblings(t *testing.T) {
 	l := listenTCP(t)
 	a := socket.NewAcceptor(l, &socket.Timeouts{})
 	t.Cleanup(a.Close)

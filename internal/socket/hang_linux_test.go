@@ -64,7 +64,7 @@ func sendHung(t *testing.T, c *socket.Conn) (f *hungFile, sent chan error) {
 
 // A file whose reads hang holds up no other call, neither on its own connection
 // nor on others, and Abort cuts its peer at once.
-func TestHungFileHoldsUpNothing(t *testing.T) {
+func TestHungFileBlocksNoOtherCall(t *testing.T) {
 	for kind, end := range map[string]error{"unix": io.EOF, "tcp": syscall.ECONNRESET} {
 		t.Run(kind, func(t *testing.T) {
 			c, peer := connect(t, kind, &socket.Timeouts{})

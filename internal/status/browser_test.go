@@ -55,7 +55,7 @@ func output(t *testing.T, cmd *exec.Cmd) string {
 
 // With a script the page shows what has come to be since it was loaded, and text
 // that looks like a script stays text.
-func TestBrowserShowsNews(t *testing.T) {
+func TestBrowserUpdatesPage(t *testing.T) {
 	t.Parallel()
 	ps := twoProcesses()
 	h := newHandler(&ps)
