@@ -180,9 +180,10 @@ func apacheSays(uri, query, path string) []string {
 }
 
 // Invariant: whatever the client has sent, the path that is served is, cleaned,
-// the one that the web server says, and so the one that its rules have seen.
+// the one that the web server says, and so the one that its rules have seen. And
+// a ServeMux, which cleans the path before it decodes it, routes by no other.
 func FuzzServedPath(f *testing.F) {
-	for _, uri := range []string{"/a%20b/../c?x", "//a//.", "http://h/x", "*", "/%zz", "/a%2Fb", "/x#y?z", "?x", "/%252e", "A:://", "A:/://", "urn:x"} {
+	for _, uri := range []string{"/a%20b/../c?x", "//a//.", "http://h/x", "*", "/%zz", "/a%2Fb", "/x#y?z", "?x", "/%252e", "A:://", "A:/://", "urn:x", "/%2e%2e/a%20b/c", "/x/../y/.%2e/%61%20b/c", "/a%20b/%2e%2fc"} {
 		f.Add(uri, "q", "/a b/c")
 		f.Add(uri, "", "/auth%2e")
 	}
@@ -201,6 +202,9 @@ func FuzzServedPath(f *testing.F) {
 			}
 			if served := cleanPath(req.URL.Path); served != cleanPath(said) && served != cleanPath(unescape(said)) {
 				t.Errorf("%q with %q serves %q", uri, vars, req.URL.Path)
+			}
+			if routed := unescape(cleanPath(req.URL.EscapedPath())); hasDots(routed) && !hasDots(said) {
+				t.Errorf("%q with %q is routed as %q", uri, vars, routed)
 			}
 			if again, err := convert("REQUEST_URI", req.RequestURI); err != nil || !reflect.DeepEqual(again.URL, req.URL) {
 				t.Errorf("RequestURI %q is not URL %q: %v", req.RequestURI, req.URL, err)
