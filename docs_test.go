@@ -2,9 +2,9 @@
 
 package scgi_test
 
-// docs_test.go holds README.md and the pages in docs to their word: programs compile,
-// commands run, and stanzas, names and numbers are those of the tests and the code. A
-// block of a kind that it does not know is a failure.
+// docs_test.go holds README.md, the pages in docs and the vectors' page to their word:
+// programs compile, commands run, and stanzas, names and numbers are those of the tests
+// and the code. A block of a kind that it does not know is a failure.
 
 import (
 	"bufio"
@@ -29,18 +29,19 @@ import (
 
 	"example.com/scgi"
 	"example.com/scgi/gateway"
+	"example.com/scgi/internal/scgitest"
 )
 
 const docsTimeout = 2 * time.Minute
 
-// pages returns README.md and every page in docs.
+// pages returns every page in docs, README.md and the vectors' page.
 func pages(t *testing.T) []string {
 	t.Helper()
 	found, err := filepath.Glob("docs/*.md")
 	if err != nil || len(found) == 0 {
 		t.Fatal("no pages in docs", err)
 	}
-	return append(found, "README.md")
+	return append(found, "README.md", "testdata/vectors/README.md")
 }
 
 // block is a fenced part of a page.
@@ -94,7 +95,7 @@ func blocksOf(t *testing.T, page string) (found []block) {
 }
 
 func TestDocsLanguages(t *testing.T) {
-	known := strings.Fields("go sh nginx lighttpd apache text")
+	known := strings.Fields("go sh nginx lighttpd apache text python")
 	for _, page := range pages(t) {
 		for _, b := range blocksOf(t, page) {
 			if !slices.Contains(known, b.lang) {
@@ -177,7 +178,8 @@ func TestDocsGo(t *testing.T) {
 		}
 	}
 	for _, b := range blocks(t, "go") {
-		write(t, filepath.Join(dir, fmt.Sprint(strings.TrimSuffix(filepath.Base(b.page), ".md"), b.line), "main.go"), b.text)
+		page := strings.NewReplacer("/", "-", ".", "-").Replace(b.page)
+		write(t, filepath.Join(dir, fmt.Sprint(page, "-", b.line), "main.go"), b.text)
 	}
 	run(t, dir, "go vet ./... && go build -o /dev/null ./...")
 }
@@ -374,6 +376,24 @@ func TestDocsNumbers(t *testing.T) {
 		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[2], -1) {
 			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name[1]) + `[ {]`).MatchString(page.Body.String()) {
 				t.Errorf("there is no metric %s", name[1])
+			}
+		}
+	}
+}
+
+// The vectors are as many as the pages say.
+func TestDocsVectors(t *testing.T) {
+	requests, replies := len(scgitest.Vectors(t)), len(scgitest.Replies(t))
+	for page, claims := range map[string][]string{
+		"testdata/vectors/README.md": {
+			fmt.Sprint(requests, " requests,"), fmt.Sprint("of ", 2*requests, " (each request"), fmt.Sprintf("| this library | %d | 0 | 0 |", 2*requests),
+			fmt.Sprint(replies, " replies,"), fmt.Sprint("of ", 2*replies, " (each reply"), fmt.Sprintf("| this library's gateway | %d | 0 | 0 |", 2*replies),
+		},
+		"docs/reliability.md": {fmt.Sprint("example and ", requests-1, " more"), fmt.Sprint("reads ", replies, ",")},
+	} {
+		for _, claim := range claims {
+			if !strings.Contains(readFile(t, page), claim) {
+				t.Errorf("%s does not say %q", page, claim)
 			}
 		}
 	}

@@ -187,7 +187,7 @@ const abandonGrace = time.Second
 const retryAfter = "1"
 
 var (
-	errBusy    = errors.New("too many requests are waiting")
+	errBusy    = errors.New("all workers are busy, and the queue is full or this request waited too long")
 	errTimeout = errors.New("the request took too long")
 )
 
