@@ -30,7 +30,7 @@ to standard output. PATH is / unless given; a URL names the host and https too.
 
   -X METHOD         GET unless given, or POST with -d
   -H 'NAME: VALUE'  send a header field
-  -d DATA           send a body: DATA, or with @FILE a file, or with - the input
+  -d DATA           send a body: DATA, or with @FILE a file, with - the input
   -e NAME=VALUE     send a variable, such as REMOTE_USER or SCRIPT_NAME
   -f                exit with 22, without the body, if the status is an error
   -i                write the reply's header too
@@ -64,13 +64,15 @@ const (
 const dialTime = 60 * time.Second
 
 type get struct {
-	method, data, output, raw string
-	fields, env               list
-	fail, include, verbose    bool
-	limit                     time.Duration
+	method, output, raw    string
+	data                   *string // nil: no body
+	fields, env            list
+	fail, include, verbose bool
+	limit                  time.Duration
 
-	addr string
-	wire wiretap
+	addr                 string
+	network, networkAddr string // of the connection
+	wire                 wiretap
 }
 
 func (c *get) help() string { return getHelp }
@@ -78,7 +80,7 @@ func (c *get) help() string { return getHelp }
 func (c *get) define(flags *flag.FlagSet) {
 	flags.StringVar(&c.method, "X", "", "")
 	flags.Var(&c.fields, "H", "")
-	flags.StringVar(&c.data, "d", "", "")
+	flags.Func("d", "", func(data string) error { c.data = &data; return nil })
 	flags.Var(&c.env, "e", "")
 	flags.BoolVar(&c.fail, "f", false, "")
 	flags.BoolVar(&c.include, "i", false, "")
@@ -129,6 +131,9 @@ func (c *get) variables() (map[string]string, error) {
 		if !ok {
 			return nil, misuse("-e %.200q: a variable is NAME=VALUE", e)
 		}
+		if name == "CONTENT_LENGTH" || name == "SCGI" {
+			return nil, misuse("-e %.200q: get sends it by itself; -raw sends any bytes", e)
+		}
 		env[name] = value
 	}
 	return env, nil
@@ -156,11 +161,12 @@ func (c *get) request(ctx context.Context, path string) (*http.Request, error) {
 
 // addBody gives req the body that -d names.
 func (c *get) addBody(req *http.Request) error {
-	file, isFile := strings.CutPrefix(c.data, "@")
-	switch {
-	case c.data == "":
+	if c.data == nil {
 		return nil
-	case c.data == "-":
+	}
+	file, isFile := strings.CutPrefix(*c.data, "@")
+	switch {
+	case *c.data == "-" || *c.data == "@-":
 		req.Body, req.ContentLength = os.Stdin, -1
 	case isFile:
 		f, err := os.Open(file)
@@ -172,7 +178,7 @@ func (c *get) addBody(req *http.Request) error {
 			req.ContentLength = info.Size()
 		}
 	default:
-		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(c.data)), int64(len(c.data))
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(*c.data)), int64(len(*c.data))
 	}
 	if c.method == "" {
 		req.Method = http.MethodPost
@@ -186,7 +192,7 @@ func (c *get) addBody(req *http.Request) error {
 // show writes the reply.
 func (c *get) show(resp *http.Response) error {
 	if c.wire.speaksHTTP() && resp.StatusCode == http.StatusBadRequest {
-		return &statusError{exitReply, fmt.Errorf("%s speaks HTTP, not SCGI; ask it with curl http://%[1]s/", c.addr)}
+		return c.errHTTP()
 	}
 	if c.fail && resp.StatusCode >= 400 {
 		return &statusError{exitHTTP, fmt.Errorf("the status is %s", resp.Status)}
@@ -264,7 +270,7 @@ func (c *get) sendRaw(ctx context.Context) error {
 }
 
 func (c *get) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c.wire.dialed = true
+	c.wire.dialed, c.network, c.networkAddr = true, network, addr
 	conn, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -290,6 +296,9 @@ func (c *get) explain(err error) error {
 	case errors.As(err, &dns):
 		return &statusError{exitHost, err}
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &slow) && slow.Timeout():
+		if c.wire.Conn != nil && len(c.wire.received) == 0 && c.answersHTTP() {
+			return c.errHTTP()
+		}
 		return &statusError{exitTimeout, fmt.Errorf("%w: is this an SCGI server, and does its app hang?", err)}
 	case c.wire.Conn == nil:
 		return c.explainDial(err)
@@ -303,6 +312,31 @@ func (c *get) explain(err error) error {
 		return &statusError{exitBroken, err}
 	}
 	return &statusError{exitReply, fmt.Errorf("%w; -v shows what came", err)}
+}
+
+func (c *get) errHTTP() error {
+	return &statusError{exitReply, fmt.Errorf("%s speaks HTTP, not SCGI; ask it with curl http://%[1]s/", c.addr)}
+}
+
+// probeTime is what an HTTP server has to answer answersHTTP.
+const probeTime = time.Second
+
+// answersHTTP asks a server that is silent. Most HTTP servers wait for the end of
+// a line, which no SCGI request has. The method is none, so that an SCGI server
+// that has an answer for HTTP does not give it.
+func (c *get) answersHTTP() bool {
+	conn, err := net.DialTimeout(c.network, c.networkAddr, probeTime)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(probeTime))
+	answer := make([]byte, len("HTTP/"))
+	_, err = io.WriteString(conn, "? / HTTP/1.0\r\n\r\n")
+	if err == nil {
+		_, err = io.ReadFull(conn, answer)
+	}
+	return err == nil && string(answer) == "HTTP/"
 }
 
 // explainDial is explain for a connection that was not made.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +71,8 @@ func TestGet(t *testing.T) {
 		{[]string{"-X", "OPTIONS", "*"}, "REQUEST_METHOD=OPTIONS REQUEST_URI=* " + host + "\"\"\n"},
 		{[]string{"-H", "X: y", "-H", "Host: h"}, "REQUEST_METHOD=GET REQUEST_URI=/ HTTP_HOST=h HTTP_X=y \"\"\n"},
 		{[]string{"-d", "a=b"}, "REQUEST_METHOD=POST REQUEST_URI=/ " + host + form + "\"a=b\"\n"},
+		{[]string{"-d", ""}, "REQUEST_METHOD=POST REQUEST_URI=/ " + host + form + "\"\"\n"},
+		{[]string{"-d", "@-"}, "REQUEST_METHOD=POST REQUEST_URI=/ " + host + form + "\"of the\\ninput\"\n"},
 		{[]string{"-d", "@" + file, "-X", "PUT"}, "REQUEST_METHOD=PUT REQUEST_URI=/ " + host + form + "\"of a\\nfile\"\n"},
 		{[]string{"-d", "-", "-H", "Content-Type: a/b"}, "REQUEST_METHOD=POST REQUEST_URI=/ " + host + "CONTENT_TYPE=a/b \"of the\\ninput\"\n"},
 		{[]string{"-e", "REMOTE_USER=alice", "-e", "SCRIPT_NAME=/app"}, "REQUEST_METHOD=GET REQUEST_URI=/ " + host + "REMOTE_USER=alice SCRIPT_NAME=/app \"\"\n"},
@@ -171,6 +174,11 @@ func TestGetExitStatus(t *testing.T) {
 	}
 	_ = closed.Close()
 	missing := serveSCGI(t, echo)
+	silent := httptest.NewServer(http.NotFoundHandler()) // it waits for the end of a line
+	defer silent.Close()
+	release := make(chan bool)
+	hung := serveSCGI(t, scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { <-release }))
+	defer close(release)
 	for name, test := range map[string]struct {
 		status int
 		hint   string // what the message has to have
@@ -185,6 +193,8 @@ func TestGetExitStatus(t *testing.T) {
 		"no socket file":     {7, "", []string{"unix:" + file}},
 		"no reply":           {52, "FastCGI", []string{reply(t, "", false)}},
 		"speaks HTTP":        {8, "curl http://", []string{reply(t, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nno", false)}},
+		"HTTP, waits":        {8, "curl http://", []string{silent.Listener.Addr().String(), "-m", "50ms"}},
+		"SCGI hangs":         {28, "", []string{hung, "-m", "50ms"}},
 		"speaks TLS":         {8, "TLS", []string{reply(t, "\x15\x03\x01\x00\x02\x02\x16", false)}},
 		"no CGI":             {8, "-v", []string{reply(t, "hello\r\n\r\n", false)}},
 		"bad status":         {8, "", []string{reply(t, "Status: ok\r\n\r\n", false)}},
