@@ -27,8 +27,8 @@ const hostHelp = `usage: scgi host [flags] PROGRAM [ARG ...]
        scgi host [flags] FOLDER
 
 Host serves a CGI program of any language, or a folder of them, of which each
-request names one by SCRIPT_FILENAME. A program is killed with its process
-group when its client has gone or its time is over.
+request names one by SCRIPT_FILENAME, or else by PATH_INFO. A program is killed
+with its process group when its client has gone or its time is over.
 
   -scgi ADDR         serve SCGI here, instead of on 127.0.0.1:4000
   -e NAME=VALUE      give programs a variable; -e NAME gives them the host's own

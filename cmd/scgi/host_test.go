@@ -59,7 +59,10 @@ func TestHostProgram(t *testing.T) {
 func TestHostFolder(t *testing.T) {
 	dir := t.TempDir()
 	script(t, filepath.Join(dir, "a.cgi"), `printf 'A: b\n\n'; echo "$PATH_INFO"`)
-	p := start(t, "host", "-scgi", "127.0.0.1:0", dir)
+	p := start(t, "host", "-scgi", "127.0.0.1:0", "-http", "127.0.0.1:0", dir)
+	if got := fetch(t, p.url+"a.cgi/info"); got != "200 /info\n" {
+		t.Errorf("over HTTP: got %q", got)
+	}
 	if r := run1(t, "", "get", "-e", "SCRIPT_FILENAME="+dir+"/a.cgi/info", p.addr); r.stdout != "/info\n" {
 		t.Errorf("got %+v", r)
 	}

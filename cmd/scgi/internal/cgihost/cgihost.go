@@ -26,9 +26,10 @@ import (
 // changed once it serves.
 type Host struct {
 	// Path is the absolute path of a program, or of a folder of programs. In a
-	// folder, SCRIPT_FILENAME names the program of each request, and the path
-	// elements that follow the program's become PATH_INFO. No SCRIPT_FILENAME
-	// leads out of the folder, neither by ".." nor by a symbolic link.
+	// folder, SCRIPT_FILENAME names the program of each request, or PATH_INFO
+	// where a request has none, relative to the folder. The path elements that
+	// follow the program's become PATH_INFO. Neither variable leads out of the
+	// folder, by ".." or by a symbolic link.
 	Path string
 
 	// Args are the program's arguments. Nothing of a request becomes one.

@@ -77,12 +77,7 @@ func (h *Host) environ(r *scgi.Request, s script) []string {
 	if r.ContentLength > 0 { // RFC 3875 §4.1.2: only then
 		environ = append(environ, fmt.Sprint("CONTENT_LENGTH=", r.ContentLength))
 	}
-	if s.inside {
-		environ = append(environ, "SCRIPT_FILENAME="+s.path)
-	}
-	if s.info != "" {
-		environ = append(environ, "PATH_INFO="+s.info, "SCRIPT_NAME="+strings.TrimSuffix(r.Env.Get("SCRIPT_NAME"), s.info))
-	}
+	environ = append(environ, s.vars...)
 	environ = append(environ, "GATEWAY_INTERFACE=CGI/1.1", "PATH="+cmp.Or(os.Getenv("PATH"), defaultPath))
 	return append(environ, h.Env...)
 }

@@ -19,9 +19,8 @@ import (
 
 // script is the program of a request.
 type script struct {
-	path   string
-	inside bool   // of a folder: SCRIPT_FILENAME has chosen it
-	info   string // what SCRIPT_FILENAME has after it
+	path string
+	vars []string // that tell it where it is, in place of the request's
 }
 
 // find returns the program for a request.
@@ -38,7 +37,10 @@ func (h *Host) find(env scgi.Env) (script, error) {
 	case !info.IsDir():
 		return script{path: h.Path}, nil
 	}
-	name := env.Get("SCRIPT_FILENAME")
+	name, sent := env.Lookup("SCRIPT_FILENAME")
+	if !sent {
+		return h.findByPath(env)
+	}
 	inside, ok := strings.CutPrefix(name, strings.TrimSuffix(h.Path, "/")+"/")
 	if !ok {
 		return script{}, fail(http.StatusNotFound, "SCRIPT_FILENAME is %.200q, which is not in %s", name, h.Path)
@@ -47,7 +49,30 @@ func (h *Host) find(env scgi.Env) (script, error) {
 	if err != nil {
 		return script{}, fmt.Errorf("SCRIPT_FILENAME is %.200q: %w", name, err)
 	}
-	return script{path: filepath.Join(h.Path, path), inside: true, info: inside[len(path):]}, nil
+	s := h.script(path)
+	if after := inside[len(path):]; after != "" {
+		s.vars = append(s.vars, "PATH_INFO="+after, "SCRIPT_NAME="+strings.TrimSuffix(env.Get("SCRIPT_NAME"), after))
+	}
+	return s, nil
+}
+
+// findByPath is for front ends that know no files, such as package gateway:
+// PATH_INFO is the path in the folder.
+func (h *Host) findByPath(env scgi.Env) (script, error) {
+	name := env.Get("PATH_INFO")
+	inside := strings.TrimPrefix(name, "/")
+	path, err := h.lookUp(inside)
+	if err != nil {
+		return script{}, fmt.Errorf("there is no SCRIPT_FILENAME, and PATH_INFO is %.200q: %w", name, err)
+	}
+	s := h.script(path)
+	s.vars = append(s.vars, "PATH_INFO="+inside[len(path):], "SCRIPT_NAME="+env.Get("SCRIPT_NAME")+"/"+path)
+	return s, nil
+}
+
+func (h *Host) script(path string) script {
+	full := filepath.Join(h.Path, path)
+	return script{path: full, vars: []string{"SCRIPT_FILENAME=" + full}}
 }
 
 // lookUp returns the part of name that is a program in the folder: the path up to

@@ -59,6 +59,31 @@ func TestFolderFindsProgram(t *testing.T) {
 	}
 }
 
+// Without SCRIPT_FILENAME the path in the folder is PATH_INFO.
+func TestFolderByPath(t *testing.T) {
+	dir := folder(t)
+	s := serve(t, &Host{Path: dir})
+	for name, want := range map[string]string{
+		"/a":             dir + "/a|/app/a||",
+		"/sub/b/in/fo":   dir + "/sub/b|/app/sub/b|/in/fo|",
+		"a":              dir + "/a|/app/a||",
+		"":               "404",
+		"/":              "404",
+		"/missing":       "404",
+		"//a":            "404",
+		"/../outside/c":  "404",
+		"/sub/../a":      "404",
+		"/" + dir + "/a": "404",
+		"/out":           "403",
+		"/plain":         "403",
+		"/sub":           "403",
+	} {
+		if _, page := s.ask(t, "", "SCRIPT_NAME", "/app", "PATH_INFO", name); !strings.HasPrefix(page, want) {
+			t.Errorf("%q: got %q, want %q", name, page, want)
+		}
+	}
+}
+
 // A web server that has split the path itself is believed.
 func TestFolderKeepsPathInfo(t *testing.T) {
 	dir := folder(t)
