@@ -50,6 +50,9 @@ func (c *front) run(args []string) error {
 	if len(args) != 1 {
 		return misuse("the address of one SCGI server is needed; see scgi help gateway")
 	}
+	if err := checkAddr(args[0]); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", c.http)
 	if err != nil {
 		return err

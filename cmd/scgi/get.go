@@ -95,6 +95,9 @@ func (c *get) run(args []string) error {
 		return misuse("the address of an SCGI server is needed, and a path at most; see scgi help get")
 	}
 	c.addr = args[0]
+	if err := checkAddr(c.addr); err != nil {
+		return err
+	}
 	ctx := context.Background()
 	if c.limit > 0 {
 		var cancel context.CancelFunc
@@ -341,11 +344,8 @@ func (c *get) answersHTTP() bool {
 
 // explainDial is explain for a connection that was not made.
 func (c *get) explainDial(err error) error {
-	var addr *net.AddrError
 	advice := ""
 	switch {
-	case errors.As(err, &addr):
-		return misuse("%w; an address is host:port or unix:/path", err)
 	case errors.Is(err, fs.ErrPermission):
 		advice = ": this user needs the right to write to the socket, and to enter each folder above it"
 	case errors.Is(err, fs.ErrNotExist):

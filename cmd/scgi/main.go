@@ -18,9 +18,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"example.com/scgi/internal/program"
 )
@@ -166,6 +168,23 @@ func version() string {
 		return info.Main.Version
 	}
 	return stamp
+}
+
+// checkAddr finds what is wrong with an address to ask, without asking.
+func checkAddr(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	switch scheme, path, _ := strings.Cut(addr, ":"); {
+	case scheme == "unix" && path != "":
+		return nil
+	case scheme == "fd" || scheme == "systemd":
+		return misuse("%q is an address to serve on, not to ask", addr)
+	case err != nil || port == "":
+		return misuse("%.200q is no address to ask: it is host:port or unix:/path", addr)
+	}
+	return nil
 }
 
 // list is a flag that may be repeated.
