@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"example.com/scgi"
@@ -31,6 +32,7 @@ type page struct {
 	*numbers
 	listener net.Listener
 	server   *http.Server
+	serving  sync.WaitGroup
 }
 
 // openPage returns nil without StatusAddr.
@@ -55,17 +57,18 @@ func (g *page) start(n *numbers, log *slog.Logger) {
 		return
 	}
 	g.numbers, g.server.Handler = n, n
-	go func() {
+	g.serving.Go(func() {
 		if err := g.server.Serve(g.listener); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("prefork: the status page is gone", "err", err)
 		}
-	}()
+	})
 }
 
 func (g *page) close() {
 	if g != nil {
-		_ = g.listener.Close() // also if start was not called
-		_ = g.server.Close()
+		_ = g.server.Close() // before its listener: then Serve knows that it was asked to end
+		_ = g.listener.Close()
+		g.serving.Wait()
 	}
 }
 

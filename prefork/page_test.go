@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -20,6 +21,23 @@ import (
 	"example.com/scgi"
 	"example.com/scgi/internal/status"
 )
+
+// A page that is closed on purpose is no error.
+func TestPageCloses(t *testing.T) {
+	for range 100 {
+		var log bytes.Buffer
+		s := &settings{Program: Program{Server: new(scgi.Server), StatusAddr: "127.0.0.1:0"}, log: slog.New(slog.NewTextHandler(&log, nil))}
+		g, err := openPage(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.start(s.numbers(), s.log)
+		g.close()
+		if strings.Contains(log.String(), "level=ERROR") {
+			t.Fatalf("the log is %s", &log)
+		}
+	}
+}
 
 // shownPage is the page as JSON.
 type shownPage struct {
