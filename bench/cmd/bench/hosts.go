@@ -25,7 +25,8 @@ import (
 // programs is how many each host runs at the same time.
 const programs = 4
 
-// pageScript is cgitime as most CGI programs are; hangScript says who it is.
+// pageScript is cgitime as most CGI programs are; hangScript says who it is, and
+// ends some time after it was looked at, since not every host ends it.
 const (
 	pageScript = `#!/bin/sh
 echo 'Status: 200 OK'
@@ -35,7 +36,7 @@ echo "$REQUEST_METHOD $SCRIPT_FILENAME"
 `
 	hangScript = `#!/bin/sh
 echo $$ >"$0.$$"
-sleep 600
+sleep 60
 `
 )
 
