@@ -77,7 +77,7 @@ func (p *parent) bury(c *process, end *os.ProcessState, err error) {
 	p.forget(c)
 	p.children = slices.DeleteFunc(p.children, func(other *process) bool { return other == c })
 	asked := c.state == ending && err == nil && end.Success()
-	p.logEnd(c, end, err, asked)
+	p.logEnd(c, end, err, asked || c.state == starting && p.stopping)
 	if !asked {
 		killLeft(c.Pid)
 	}

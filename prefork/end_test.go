@@ -5,6 +5,7 @@ package prefork
 // end_test.go owns the tests of the program's end.
 
 import (
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,4 +129,15 @@ func TestEndOfStoppedChild(t *testing.T) {
 		t.Error(err)
 	}
 	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not end in time"})
+}
+
+// A child that has not come up yet is killed, which is no cause for alarm.
+func TestEndOfStartingChild(t *testing.T) {
+	slow := filepath.Join(tempDir(t), "slow")
+	a := run(t, role{MaxProcesses: 1, Slow: slow})
+	makeFile(t, slow)
+	a.signal(syscall.SIGHUP)
+	poll(t, "a second child", func() bool { return len(a.children()) == 2 })
+	a.end()
+	a.awaitLog(1, "child has ended", map[string]any{"cause": "signal: killed", "why": "the program ends"})
 }
