@@ -158,6 +158,10 @@ func (p *parent) rise(c *process) {
 		c.deadline.Stop()
 	}
 	p.log.Info("prefork: child serves", "pid", c.Pid, "after", c.age(), "serving", p.count(serving))
+	if p.stopping {
+		p.end(c, p.sockets.lastCommand(), whyStop)
+		return
+	}
 	if !p.cameUp {
 		p.cameUp = true
 		p.pause.failures = 0

@@ -17,6 +17,10 @@ const (
 	// endGrace is what a child has, after it has cut its requests, to leave
 	// main.
 	endGrace = 2 * time.Second
+
+	// startGrace is what a starting child has to get to serving when the
+	// program ends.
+	startGrace = time.Second
 )
 
 // end asks a child to end in order.
@@ -27,6 +31,17 @@ func (p *parent) end(c *process, command byte, why string) {
 	if p.ShutdownTimeout > 0 {
 		c.deadline = p.after(p.ShutdownTimeout+endGrace, func() { p.kill(c, "it did not end in time") })
 	}
+}
+
+// endStart ends a child that has not reported. It may serve all the same, with its
+// first report under way, so that it is not killed at once.
+func (p *parent) endStart(c *process) {
+	c.send(p.sockets.lastCommand())
+	p.after(startGrace, func() {
+		if c.state == starting {
+			p.kill(c, whyStop)
+		}
+	})
 }
 
 func (p *parent) kill(c *process, why string) {

@@ -5,6 +5,7 @@ package prefork
 // end_test.go owns the tests of the program's end.
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -140,4 +141,21 @@ func TestEndOfStartingChild(t *testing.T) {
 	poll(t, "a second child", func() bool { return len(a.children()) == 2 })
 	a.end()
 	a.awaitLog(1, "child has ended", map[string]any{"cause": "signal: killed", "why": "the program ends"})
+}
+
+// A child that comes up meanwhile ends in order: it may have taken a request before
+// its parent knew that it serves.
+func TestEndOfChildThatComesUp(t *testing.T) {
+	slow := filepath.Join(tempDir(t), "slow")
+	a := run(t, role{MaxProcesses: 1, Slow: slow})
+	makeFile(t, slow)
+	a.signal(syscall.SIGHUP)
+	poll(t, "a second child", func() bool { return len(a.children()) == 2 })
+	a.signal(syscall.SIGTERM)
+	a.awaitLog(1, "ending", nil)
+	_ = os.Remove(slow)
+	if err := a.wait(); err != nil {
+		t.Error(err)
+	}
+	a.awaitLog(2, "child has ended", map[string]any{"cause": "exit status 0", "why": "the program ends"})
 }

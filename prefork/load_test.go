@@ -365,7 +365,10 @@ func TestRestartsUnderLoad(t *testing.T) {
 	webserver.Need(t, webserver.Nginx)
 	for network, addr := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(tempDir(t), "s")} {
 		t.Run(network, func(t *testing.T) {
-			r := role{Addr: "fd:0", Record: filepath.Join(tempDir(t), "record")}
+			r := role{
+				Addr: "fd:0", Record: filepath.Join(tempDir(t), "record"),
+				MaxProcesses: loadChildren, MinProcesses: loadChildren, MaxWorkers: loadWorkers,
+			}
 			socket := supervised(t, network, addr)
 			pass := func(cmd *exec.Cmd) { cmd.Stdin = socket.file }
 			l := startLoad(t, r, pass)

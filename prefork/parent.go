@@ -14,6 +14,8 @@ import (
 	"example.com/scgi"
 )
 
+const whyStop = "the program ends"
+
 var errSecond = errors.New("prefork: a second signal cut what was under way")
 
 type parent struct {
@@ -172,9 +174,9 @@ func (p *parent) stop(err error) {
 	for _, c := range p.children {
 		switch c.state {
 		case starting:
-			p.kill(c, "the program ends")
+			p.endStart(c)
 		case serving:
-			p.end(c, p.sockets.lastCommand(), "the program ends")
+			p.end(c, p.sockets.lastCommand(), whyStop)
 		}
 	}
 }
