@@ -5,6 +5,7 @@ package scgi
 // no byte of the body.
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -86,8 +87,5 @@ func (c *requestContext) Value(key any) any {
 	c.mu.Lock()
 	inner := c.inner
 	c.mu.Unlock()
-	if inner == nil {
-		inner = c.x.conn.base
-	}
-	return inner.Value(key)
+	return cmp.Or(inner, c.x.conn.base).Value(key)
 }

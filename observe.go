@@ -6,6 +6,7 @@ package scgi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,11 +60,7 @@ func (s *Server) guard(hook func()) {
 // logger returns Logger, or slog.Default, with a handler whose panics are
 // dropped. The server's goroutines log through it and nothing else.
 func (s *Server) logger() *slog.Logger {
-	l := s.Logger
-	if l == nil {
-		l = slog.Default()
-	}
-	return slog.New(guardedHandler{l.Handler()})
+	return slog.New(guardedHandler{cmp.Or(s.Logger, slog.Default()).Handler()})
 }
 
 // guardedHandler drops the panics of a slog.Handler: a log line must not end

@@ -5,6 +5,7 @@ package scgi
 // byte past the body. A handler may keep an Env: it is immutable.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,10 +56,7 @@ type Request struct {
 // Server.AllowHalfClose says otherwise. Watching for that costs nothing until
 // the context is first asked.
 func (r *Request) Context() context.Context {
-	if r.ctx == nil {
-		return context.Background()
-	}
-	return r.ctx
+	return cmp.Or(r.ctx, context.Background())
 }
 
 // WithContext returns a shallow copy of r with its context changed to ctx,

@@ -310,7 +310,9 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// baseContext is the context of l's connections.
+// baseContext returns the context of l's connections. It has an http.Server that never
+// serves, since code for net/http looks for one: httputil.ReverseProxy cuts a broken
+// reply only if there is one, others read its ErrorLog.
 func (s *Server) baseContext(l net.Listener) context.Context {
 	ctx := context.Background()
 	if s.BaseContext != nil {
@@ -318,18 +320,11 @@ func (s *Server) baseContext(l net.Listener) context.Context {
 			panic("scgi: BaseContext returned a nil context")
 		}
 	}
-	return context.WithValue(ctx, http.ServerContextKey, s.httpServer())
-}
-
-// httpServer returns a server that never serves. Code for net/http looks for
-// one in a request's context: httputil.ReverseProxy cuts a broken reply only if
-// there is one, others read its ErrorLog.
-func (s *Server) httpServer() *http.Server {
 	srv := &http.Server{ErrorLog: slog.NewLogLogger(s.logger().Handler(), slog.LevelError)}
 	if h, ok := s.Handler.(httpHandler); ok {
 		srv.Handler = h.Handler
 	}
-	return srv
+	return context.WithValue(ctx, http.ServerContextKey, srv)
 }
 
 // serveBacklog serves what was queued before Shutdown.

@@ -115,18 +115,10 @@ func (s *Server) snapshot() status.Snapshot[Stats] {
 	}}}
 }
 
-// underWay returns the requests that run longest. A request that began before
-// anyone asked for the first time is not among them.
+// underWay returns the requests that run longest, the oldest first. A request that began
+// before anyone asked for the first time is not among them.
 func (s *Server) underWay() (rs []status.Request) {
-	xs := s.running()
-	for _, x := range xs[:min(len(xs), status.MaxRequests)] {
-		rs = append(rs, status.NewRequest(x.header.Get("REQUEST_METHOD"), x.header.Get("REQUEST_URI"), x.ran()))
-	}
-	return rs
-}
-
-// running returns the exchanges whose handlers run, the oldest first.
-func (s *Server) running() (xs []*exchange) {
+	var xs []*exchange
 	s.mu.Lock()
 	for c := s.conns.next; c != &s.conns; c = c.next {
 		if x := c.x.Load(); x != nil && x.began.Load() != 0 && x.state.Load() == running {
@@ -135,7 +127,10 @@ func (s *Server) running() (xs []*exchange) {
 	}
 	s.mu.Unlock()
 	slices.SortFunc(xs, func(a, b *exchange) int { return cmp.Compare(a.began.Load(), b.began.Load()) })
-	return xs
+	for _, x := range xs[:min(len(xs), status.MaxRequests)] {
+		rs = append(rs, status.NewRequest(x.header.Get("REQUEST_METHOD"), x.header.Get("REQUEST_URI"), x.ran()))
+	}
+	return rs
 }
 
 // table is the table of names. It has no row for Served, which is the sum of
