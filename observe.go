@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,7 +39,7 @@ func (x *exchange) watchTime() {
 	began := time.Now()
 	id := goroutineID()
 	x.slow = time.AfterFunc(s.SlowTime, func() {
-		stack := stackOf(id)
+		stack := s.stacks.stackOf(id)
 		if x.state.Load() == running {
 			s.count.slow.Add(1)
 			s.guard(func() {
@@ -88,20 +90,47 @@ func goroutineID() string {
 // maxStacks bounds the bytes of all goroutines' traces, among which stackOf searches.
 const maxStacks = 64 << 20
 
+// allStacks are the traces of all goroutines. Taking them stops the program, so
+// those who ask at the same time share them.
+type allStacks struct {
+	asking atomic.Int64
+	mu     sync.Mutex
+	began  time.Time
+	text   []byte // nil while nobody asks
+}
+
 // stackOf returns the stack trace of another goroutine; nil if it has ended.
-func stackOf(id string) []byte {
+func (a *allStacks) stackOf(id string) (trace []byte) {
+	a.asking.Add(1)
+	asked := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for t := range bytes.SplitSeq(a.since(asked), []byte("\n\n")) {
+		if bytes.HasPrefix(t, []byte(id)) {
+			trace = bytes.Clone(t)
+			break
+		}
+	}
+	if a.asking.Add(-1) == 0 {
+		a.text = nil
+	}
+	return trace
+}
+
+// since returns traces that were taken after asked. It is called under the lock.
+func (a *allStacks) since(asked time.Time) []byte {
+	if a.began.After(asked) {
+		return a.text
+	}
+	a.began = time.Now()
 	buf := make([]byte, 1<<16)
 	n := runtime.Stack(buf, true)
 	for n == len(buf) && n < maxStacks {
 		buf = make([]byte, 2*len(buf))
 		n = runtime.Stack(buf, true)
 	}
-	for trace := range bytes.SplitSeq(buf[:n], []byte("\n\n")) {
-		if bytes.HasPrefix(trace, []byte(id)) {
-			return bytes.Clone(trace)
-		}
-	}
-	return nil
+	a.text = buf[:n]
+	return a.text
 }
 
 // ran returns the time since the handler was called, if began is set.

@@ -159,6 +159,7 @@ type Server struct {
 	count    counters
 	killed   atomic.Bool // Close was called
 	watched  atomic.Bool // StatsHandler was called
+	stacks   allStacks   // for OnSlow
 	born     time.Time   // a little before the first request
 
 	mu         sync.Mutex
