@@ -133,9 +133,9 @@ func (a *allStacks) since(asked time.Time) []byte {
 	return a.text
 }
 
-// ran returns the time since the handler was called, if began is set.
-func (x *exchange) ran() time.Duration {
-	return time.Since(x.conn.srv.born) - time.Duration(x.began.Load())
+// ran returns the time until now since the handler was called, if began is set.
+func (x *exchange) ran(now time.Time) time.Duration {
+	return now.Sub(x.conn.srv.born) - time.Duration(x.began.Load())
 }
 
 // logAccess records a request that has ended.
@@ -147,7 +147,7 @@ func (x *exchange) logAccess(status int, sent int64, cut, panicked bool) {
 	x.conn.srv.guard(func() {
 		log.Info("scgi: request",
 			"method", x.Env.Get("REQUEST_METHOD"), "uri", x.Env.Get("REQUEST_URI"), "status", status,
-			"in", x.body.taken(), "out", sent, "queued", x.queued, "ran", x.ran(),
+			"in", x.body.taken(), "out", sent, "queued", x.queued, "ran", x.ran(time.Now()),
 			"remote", x.Env.Get("REMOTE_ADDR"), "peer", x.conn.RemoteAddr(), "panic", panicked, "cut", cut)
 	})
 }

@@ -127,8 +127,9 @@ func (s *Server) underWay() (rs []status.Request) {
 	}
 	s.mu.Unlock()
 	slices.SortFunc(xs, func(a, b *exchange) int { return cmp.Compare(a.began.Load(), b.began.Load()) })
+	now := time.Now()
 	for _, x := range xs[:min(len(xs), status.MaxRequests)] {
-		rs = append(rs, status.NewRequest(x.header.Get("REQUEST_METHOD"), x.header.Get("REQUEST_URI"), x.ran()))
+		rs = append(rs, status.NewRequest(x.header.Get("REQUEST_METHOD"), x.header.Get("REQUEST_URI"), x.ran(now)))
 	}
 	return rs
 }
