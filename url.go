@@ -116,8 +116,9 @@ func isScheme(s string) bool {
 }
 
 // isSamePath reports whether said is what a web server makes of the path sent.
-// Some leave escapes in it: Apache with AllowEncodedSlashes NoDecode, nginx in
-// what was captured by "set".
+// Some leave escapes in it: Apache with AllowEncodedSlashes NoDecode, whose rules
+// then do not see the slashes that URL.Path has, and nginx in what was captured
+// by "set".
 func isSamePath(sent, said string) bool {
 	if sent == said {
 		return true
