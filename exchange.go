@@ -108,10 +108,10 @@ func (x *exchange) end(returned bool) {
 	x.whole.Store(whole)
 	_ = x.body.Close()
 	x.ctx.end()
-	x.account(returned)
+	sent := x.account(returned)
 	switch {
 	case x.state.Load() == hijacked:
-	case whole && x.allRead():
+	case whole && x.allRead() && (sent < peerWindow || x.conn.IsTaken()):
 		x.conn.close()
 	case whole:
 		go x.conn.linger()
@@ -120,8 +120,8 @@ func (x *exchange) end(returned bool) {
 	}
 }
 
-// account counts and logs a request that has ended.
-func (x *exchange) account(returned bool) {
+// account counts and logs a request that has ended, and returns the bytes of its reply.
+func (x *exchange) account(returned bool) int64 {
 	c := &x.conn.srv.count
 	status, sent, cut := x.reply.summary()
 	class := status / 100
@@ -136,7 +136,11 @@ func (x *exchange) account(returned bool) {
 		c.bytesIn.Add(read)
 	}
 	x.logAccess(status, sent, cut, !returned)
+	return sent
 }
+
+// peerWindow is less than a peer's kernel takes of a reply that nobody reads.
+const peerWindow = 32 << 10
 
 // allRead reports whether the peer has nothing left to send. Some clients send a body
 // although CONTENT_LENGTH is 0, but not with a GET: then the look at the socket, which

@@ -305,3 +305,48 @@ func TestShutdownLeavesABodyItsTime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The connection of a whole reply stays open until a peer on TCP has taken it: a
+// kernel gives up on a closed one when its peer stops reading for minutes.
+func TestShutdownWaitsForTheReader(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("what a peer has taken is known on Linux only")
+	}
+	for _, kind := range []string{"tcp", "tcp net"} {
+		t.Run(kind, func(t *testing.T) {
+			leakCheck(t)
+			const size = 1 << 20
+			ended := make(chan bool, 1)
+			s := &scgi.Server{
+				AccessLog: slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+					ended <- true
+					return len(p), nil
+				}), nil)),
+				Handler: scgi.HandlerFunc(func(w http.ResponseWriter, _ *scgi.Request) { w.Write(make([]byte, size)) }),
+			}
+			l := listen(t, kind)
+			start(t, s, l)
+			client := dial(t, l.Addr())
+			if err := client.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(client, get("/"))
+			<-ended
+			shut := make(chan error, 1)
+			go func() { shut <- s.Shutdown(context.Background()) }()
+			select {
+			case <-shut:
+				t.Error("the connection was closed")
+				shut <- nil
+			case <-time.After(50 * time.Millisecond): // which must not happen
+			}
+			if reply, err := io.ReadAll(client); len(reply) < size || err != nil {
+				t.Errorf("the peer got %d bytes, %v", len(reply), err)
+			}
+			client.Close()
+			if err := <-shut; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

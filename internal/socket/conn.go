@@ -277,14 +277,22 @@ func (p *progress) end(some bool, err error) error {
 	case !isTimeout:
 		return err
 	}
-	now, queue := time.Now(), c.queued()
-	if queue < p.queue {
-		p.since, p.queue = now, queue
-	} else if limit := c.timeouts.Write; limit > 0 && now.Sub(p.since) >= limit {
+	if p.isStalled() {
 		return err
 	}
 	c.dropInput()
 	return nil
+}
+
+// isStalled reports whether the peer has taken nothing for Timeouts.Write.
+func (p *progress) isStalled() bool {
+	now, queue := time.Now(), p.c.queued()
+	if queue < p.queue {
+		p.since, p.queue = now, queue
+		return false
+	}
+	limit := p.c.timeouts.Write
+	return limit > 0 && now.Sub(p.since) >= limit
 }
 
 // dropInput drops what the peer still sends, from now on, unless someone is
@@ -328,22 +336,39 @@ func (c *Conn) end() bool {
 	return !c.ending
 }
 
+// IsTaken reports whether Close loses nothing of what was written. On Linux it does
+// not if a TCP peer has no room for the rest: the kernel soon gives up on a closed
+// connection whose peer stops reading for minutes. Elsewhere that is not known.
+func (c *Conn) IsTaken() bool {
+	return c.s.localAddr().Network() == "unix" || c.queued() == 0
+}
+
 // Linger shuts down the writing side and takes what the peer still sends, within
 // bounds; Close is to follow. A reply arrives in that order whatever the peer is
 // doing. To close a connection whose input was not read resets it, and the peer
-// loses what it has not read of the reply.
+// loses what it has not read of the reply. While the peer has not taken all that was
+// written, Timeouts.Write is the only bound.
 func (c *Conn) Linger() {
 	c.end()
 	if c.s.closeWrite() != nil {
 		return
 	}
+	p := progress{c: c, since: time.Now(), queue: c.queued()}
 	last := time.Now().Add(lingerTime)
 	for left := lingerBytes; left > 0; {
 		wait := time.Now().Add(lingerWait)
 		if last.Before(wait) {
 			wait = last
 		}
-		if c.s.setReadDeadline(wait) != nil || c.s.receive(func(b []byte) { left -= len(b) }) != nil {
+		if c.s.setReadDeadline(wait) != nil {
+			return
+		}
+		err := c.s.receive(func(b []byte) { left -= len(b) })
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && !c.IsTaken() && !p.isStalled():
+			last = time.Now().Add(lingerTime)
+		default:
 			return
 		}
 	}
