@@ -23,9 +23,10 @@ var mayImport = map[string][]string{
 	"internal/program": {"prefork", ""},
 	"prefork":          {"gateway", "", "internal/listen", "internal/status"},
 	"gateway":          {"internal/socket", "internal/wire"},
-	"":                 {"internal/listen", "internal/socket", "internal/status", "internal/wire"},
+	"":                 {"internal/listen", "internal/socket", "internal/stacks", "internal/status", "internal/wire"},
 	"internal/listen":  {},
 	"internal/socket":  {},
+	"internal/stacks":  {},
 	"internal/status":  {},
 	"internal/wire":    {},
 }

@@ -5,17 +5,15 @@ package scgi
 // else.
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"example.com/scgi/internal/stacks"
 )
 
 // ErrPanics is returned by Serve when more handlers have panicked than
@@ -37,9 +35,9 @@ func (x *exchange) watchTime() {
 		return
 	}
 	began := time.Now()
-	id := goroutineID()
+	id := stacks.Mine()
 	x.slow = time.AfterFunc(s.SlowTime, func() {
-		stack := s.stacks.stackOf(id)
+		stack := s.stacks.Of(id)
 		if x.state.Load() == running {
 			s.count.slow.Add(1)
 			s.guard(func() {
@@ -77,60 +75,6 @@ func (h guardedHandler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h guardedHandler) Handle(ctx context.Context, r slog.Record) error {
 	defer func() { _ = recover() }()
 	return h.Handler.Handle(ctx, r)
-}
-
-// goroutineID returns the beginning of the calling goroutine's stack trace, up
-// to its number.
-func goroutineID() string {
-	buf := make([]byte, 64)
-	head, _, _ := bytes.Cut(buf[:runtime.Stack(buf, false)], []byte("["))
-	return string(head)
-}
-
-// maxStacks bounds the bytes of all goroutines' traces, among which stackOf searches.
-const maxStacks = 64 << 20
-
-// allStacks are the traces of all goroutines. Taking them stops the program, so
-// those who ask at the same time share them.
-type allStacks struct {
-	asking atomic.Int64
-	mu     sync.Mutex
-	began  time.Time
-	text   []byte // nil while nobody asks
-}
-
-// stackOf returns the stack trace of another goroutine; nil if it has ended.
-func (a *allStacks) stackOf(id string) (trace []byte) {
-	a.asking.Add(1)
-	asked := time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for t := range bytes.SplitSeq(a.since(asked), []byte("\n\n")) {
-		if bytes.HasPrefix(t, []byte(id)) {
-			trace = bytes.Clone(t)
-			break
-		}
-	}
-	if a.asking.Add(-1) == 0 {
-		a.text = nil
-	}
-	return trace
-}
-
-// since returns traces that were taken after asked. It is called under the lock.
-func (a *allStacks) since(asked time.Time) []byte {
-	if a.began.After(asked) {
-		return a.text
-	}
-	a.began = time.Now()
-	buf := make([]byte, 1<<16)
-	n := runtime.Stack(buf, true)
-	for n == len(buf) && n < maxStacks {
-		buf = make([]byte, 2*len(buf))
-		n = runtime.Stack(buf, true)
-	}
-	a.text = buf[:n]
-	return a.text
 }
 
 // ran returns the time until now since the handler was called, if began is set.

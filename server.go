@@ -18,6 +18,7 @@ import (
 
 	sockets "example.com/scgi/internal/listen"
 	"example.com/scgi/internal/socket"
+	"example.com/scgi/internal/stacks"
 )
 
 // A Server serves SCGI requests. The zero value is ready to use; its fields
@@ -159,7 +160,7 @@ type Server struct {
 	count    counters
 	killed   atomic.Bool // Close was called
 	watched  atomic.Bool // StatsHandler was called
-	stacks   allStacks   // for OnSlow
+	stacks   stacks.All  // for OnSlow
 	born     time.Time   // a little before the first request
 
 	mu         sync.Mutex

@@ -1,6 +1,7 @@
-package scgi
+package stacks
 
 import (
+	"bytes"
 	"testing"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // later. With 256 slow requests among 4000 goroutines the program stood still for
 // half a minute.
 func TestStacksAreShared(t *testing.T) {
-	var a allStacks
+	var a All
 	asked := time.Now()
 	first := &a.since(asked)[0]
 	if &a.since(asked)[0] != first {
@@ -17,5 +18,24 @@ func TestStacksAreShared(t *testing.T) {
 	}
 	if &a.since(time.Now())[0] == first {
 		t.Error("they are older than the question")
+	}
+}
+
+func TestOf(t *testing.T) {
+	ids, end := make(chan ID), make(chan bool)
+	go func() {
+		ids <- Mine()
+		<-end
+	}()
+	id := <-ids
+	var a All
+	if trace := a.Of(id); !bytes.Contains(trace, []byte("stacks.TestOf.func1")) {
+		t.Errorf("the trace of another goroutine is %q", trace)
+	}
+	if a.text != nil {
+		t.Error("traces are kept while nobody asks")
+	}
+	close(end)
+	for a.Of(id) != nil { // until it has ended
 	}
 }
