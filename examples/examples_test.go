@@ -189,7 +189,7 @@ func TestPizzaBails(t *testing.T) {
 	}
 	wantFrom(t, direct, order, ok)
 	x.stop(t)
-	if !strings.Contains(x.log.String(), "bails out: no drink") || !strings.Contains(x.log.String(), "child has died") {
+	if !strings.Contains(x.log.String(), "bails out: no drink") || !strings.Contains(x.log.String(), "child died") {
 		t.Errorf("the log does not say what happened:\n%s", &x.log)
 	}
 }

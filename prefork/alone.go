@@ -1,7 +1,7 @@
 package prefork
 
-// alone.go owns a process without children: it opens the sockets, and serves
-// them by itself.
+// alone.go runs a program without children: this process opens the sockets and
+// serves them itself.
 
 import (
 	"context"
@@ -14,8 +14,8 @@ type alone struct {
 	*service
 	notifier *notifier
 	page     *page
-	signals  int           // that have told it to end
-	stopped  chan struct{} // closed at the end of an end in order; nil: not asked for
+	signals  int           // shutdown signals received
+	stopped  chan struct{} // closed when Shutdown has finished; nil: not requested
 	err      error
 }
 
@@ -87,8 +87,9 @@ func (a *alone) run(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// signal ends the process in order, and at the second time at once. The end of ctx
-// is no first time: the same signal may have brought it.
+// signal shuts the process down gracefully, and at the second signal at once. The
+// end of ctx does not count as a signal, because the same signal may have ended
+// ctx.
 func (a *alone) signal() {
 	if a.signals++; a.signals == 1 {
 		a.end(nil)

@@ -1,8 +1,7 @@
 package prefork
 
-// birth.go owns how children come to be: how many there should be, and when one
-// may be started. Rule: it is never given up, but a program that can't come up
-// is tried ever more slowly, and the log says so.
+// birth.go starts children. It never stops trying: a program that fails at its
+// start is retried after a growing pause, and each failure is logged.
 
 import (
 	"cmp"
@@ -17,14 +16,14 @@ const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 30 * time.Second
 
-	// youth is the age at which a child that has served nothing is taken for
-	// one that works.
+	// youth is the age from which a child counts as working even if it has served
+	// nothing.
 	youth = 5 * time.Second
 )
 
 var errNotReady = errors.New("it did not call Run in time")
 
-// pause is how long to wait before the next start, after failures in a row.
+// pause returns the wait before the next start after that many failures in a row.
 type pause struct {
 	failures int
 	until    time.Time
@@ -48,8 +47,8 @@ func (p *parent) fill() {
 	}
 }
 
-// present is how many children serve or are about to, without the one that is
-// to take another's place.
+// present counts the children that serve or are about to. It leaves out the one
+// that will replace another.
 func (p *parent) present() int {
 	n := p.count(starting) + p.count(serving)
 	if p.swap.isExtra() {
@@ -67,8 +66,8 @@ func (p *parent) count(s state) (n int) {
 	return n
 }
 
-// mayStart reports whether a child may be started now. After a failure one is
-// tried at a time; of the first ones, each is tried once.
+// mayStart reports whether a child may be started now. After a failure children
+// start one at a time, but each of the first ones gets its try.
 func (p *parent) mayStart() bool {
 	switch {
 	case p.stopping:
@@ -101,7 +100,7 @@ func (p *parent) late(c *process) {
 	}
 }
 
-// attend reads what a child reports, and waits for its end.
+// attend reads the child's reports and waits for it to exit.
 func (p *parent) attend(c *process) {
 	read := make(chan struct{})
 	go func() {
@@ -110,27 +109,27 @@ func (p *parent) attend(c *process) {
 	}()
 	state, err := c.Wait()
 	select {
-	case <-read: // its last word, too
-	case <-time.After(reportInterval): // another process holds the pipe
+	case <-read: // this includes the last report
+	case <-time.After(reportInterval): // another process holds the pipe open
 	}
 	p.do(func() { p.bury(c, state, err) })
 }
 
-// failed is called when a child could not be started, or ended at its start.
+// failed is called when a child could not be started or exited before it served.
 func (p *parent) failed(err error) {
 	d := p.pause.grow()
 	if !p.cameUp {
 		if p.count(starting) == 0 {
-			p.stop(fmt.Errorf("prefork: no child comes up: %w", err))
+			p.stop(fmt.Errorf("prefork: no child started: %w", err))
 		}
 		return
 	}
-	p.log.Error("prefork: a child died at its start; trying again", "err", err,
+	p.log.Error("prefork: child failed to start; retrying", "err", err,
 		"in", d, "failures", p.pause.failures, "serving", p.count(serving))
 	p.after(d, func() {})
 }
 
-// hear takes a report.
+// hear handles a report.
 func (p *parent) hear(c *process, r report) {
 	c.heard = time.Now()
 	if r.Stats.Open > 0 || r.Stats.Served > c.report.Stats.Served {
@@ -151,13 +150,13 @@ func (p *parent) hear(c *process, r report) {
 	p.answered()
 }
 
-// rise is called when a child begins to serve.
+// rise is called when a child starts to serve.
 func (p *parent) rise(c *process) {
 	c.state, c.ready, c.busy = serving, c.heard, c.heard
 	if c.deadline != nil {
 		c.deadline.Stop()
 	}
-	p.log.Info("prefork: child serves", "pid", c.Pid, "after", c.age(), "serving", p.count(serving))
+	p.log.Info("prefork: child is serving", "pid", c.Pid, "after", c.age(), "serving", p.count(serving))
 	if p.stopping {
 		p.end(c, p.sockets.lastCommand(), whyStop)
 		return

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// check refuses every identity: there is nothing like it here.
+// check refuses every identity: this system has no users, groups or chroot.
 func (id *identity) check() error {
 	return fmt.Errorf("User, Group and Chroot: %w", errors.ErrUnsupported)
 }

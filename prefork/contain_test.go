@@ -109,7 +109,7 @@ func TestContainedDieWithParent(t *testing.T) {
 	needRoot(t)
 	nobody(t)
 	a := run(t, role{MaxProcesses: 2, MinProcesses: 2, User: "nobody", Chroot: tempDir(t)})
-	a.awaitLog(2, "child serves", nil)
+	a.awaitLog(2, "child is serving", nil)
 	checkOrphans(t, a)
 }
 

@@ -2,9 +2,8 @@
 
 package prefork
 
-// contain_unix.go owns the way from root to another identity. Rule: first the
-// root folder, then the groups, then the user, and nothing is believed until the
-// system has confirmed it.
+// contain_unix.go gives up root: it changes the root directory, then the groups,
+// then the user, and asks the system to confirm each step.
 
 import (
 	"errors"
@@ -16,8 +15,8 @@ import (
 )
 
 var (
-	errNotRoot   = errors.New("only root can give up its rights")
-	errNotGiven  = errors.New("the system says that it has not")
+	errNotRoot   = errors.New("changing the user, group or root directory needs root")
+	errNotGiven  = errors.New("the change did not take effect")
 	errComesBack = errors.New("the process could become root again")
 )
 
@@ -29,7 +28,7 @@ func (id *identity) check() error {
 	return nil
 }
 
-// isOurs reports whether there is nothing to do.
+// isOurs reports whether the process already runs as id.
 func (id *identity) isOurs() bool {
 	return id.root == "" && (id.uid < 0 || id.uid == os.Getuid()) && (id.gid < 0 || id.gid == os.Getgid())
 }
@@ -39,9 +38,9 @@ func (id *identity) assume() error {
 	if id == nil || os.Geteuid() != 0 && id.isOurs() {
 		return nil
 	}
-	_, _ = time.Now().Zone() // reads the time zone, which is out of sight afterwards
+	_, _ = time.Now().Zone() // loads the time zone, whose file is out of reach after the chroot
 	if err := id.enterRoot(); err != nil {
-		return fmt.Errorf("prefork: change the root folder: %w", err)
+		return fmt.Errorf("prefork: change the root directory: %w", err)
 	}
 	if err := id.setIDs(); err != nil {
 		return fmt.Errorf("prefork: give up root: %w", err)
@@ -92,7 +91,8 @@ func (id *identity) setIDs() error {
 	return nil
 }
 
-// verify asks the system who this process is, and tries to become root again.
+// verify asks the system who this process is, and checks that it can't become
+// root again.
 func (id *identity) verify() error {
 	if id.gid >= 0 && (os.Getgid() != id.gid || os.Getegid() != id.gid) {
 		return fmt.Errorf("%w: group %d", errNotGiven, id.gid)
@@ -103,7 +103,7 @@ func (id *identity) verify() error {
 	}
 	for _, g := range groups {
 		if g != id.gid && !slices.Contains(id.groups, g) {
-			return fmt.Errorf("%w: group %d is left", errNotGiven, g)
+			return fmt.Errorf("%w: group %d remains", errNotGiven, g)
 		}
 	}
 	if id.uid < 0 {

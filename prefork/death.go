@@ -1,7 +1,7 @@
 package prefork
 
-// death.go owns how children end: asked to, killed for their silence, or by
-// themselves. Rule: each end is a line in the log, with its cause.
+// death.go ends children: on request, when they hang, and when they exit by
+// themselves. Each exit is logged with its cause.
 
 import (
 	"os"
@@ -11,30 +11,30 @@ import (
 )
 
 const (
-	// quitTime is what a hung child has to write its stacks.
+	// quitTime is how long a hung child has to write its stacks.
 	quitTime = 5 * time.Second
 
-	// endGrace is what a child has, after it has cut its requests, to leave
-	// main.
+	// endGrace is how long a child may take to return from main after it has cut
+	// its requests.
 	endGrace = 2 * time.Second
 
-	// startGrace is what a starting child has to get to serving when the
-	// program ends.
+	// startGrace is how long a child that is starting may take to serve when the
+	// program stops.
 	startGrace = time.Second
 )
 
-// end asks a child to end in order.
+// end asks a child to shut down gracefully.
 func (p *parent) end(c *process, command byte, why string) {
 	c.state, c.why = ending, why
-	p.log.Info("prefork: child is asked to end", "pid", c.Pid, "why", why)
+	p.log.Info("prefork: stopping child", "pid", c.Pid, "why", why)
 	c.send(command)
 	if p.ShutdownTimeout > 0 {
-		c.deadline = p.after(p.ShutdownTimeout+endGrace, func() { p.kill(c, "it did not end in time") })
+		c.deadline = p.after(p.ShutdownTimeout+endGrace, func() { p.kill(c, "it did not exit in time") })
 	}
 }
 
-// endStart ends a child that has not reported. It may serve all the same, with its
-// first report under way, so that it is not killed at once.
+// endStart stops a child that has not reported yet. Its first report may be under
+// way while it already serves, so it is not killed at once.
 func (p *parent) endStart(c *process) {
 	c.send(p.sockets.lastCommand())
 	p.after(startGrace, func() {
@@ -49,12 +49,12 @@ func (p *parent) kill(c *process, why string) {
 	_ = c.Kill()
 }
 
-// silenceGrace is what a silent child has to answer when it is asked. It is the
-// last part of HangTimeout. It is there for the parent's sake: when the parent
-// itself was stopped, there are reports that it has not read.
+// silenceGrace is the last part of HangTimeout, in which a silent child is asked
+// to report. If the parent itself was stopped, it gets to read the reports that
+// arrived meanwhile.
 func (p *parent) silenceGrace() time.Duration { return min(time.Second, p.HangTimeout/4) }
 
-// watchSilence begins to wait for the next report.
+// watchSilence starts to wait for the next report.
 func (p *parent) watchSilence(c *process) {
 	if p.HangTimeout < 0 {
 		return
@@ -79,14 +79,14 @@ func (p *parent) watchSilence(c *process) {
 
 // hang makes a silent child write its stacks, and kills it.
 func (p *parent) hang(c *process) {
-	c.state, c.why = hung, "it did not report"
-	p.log.Error("prefork: child does not report; it is told to write its stacks, and killed",
+	c.state, c.why = hung, "it stopped reporting"
+	p.log.Error("prefork: child hangs; sending SIGQUIT for its stacks, then SIGKILL",
 		"pid", c.Pid, "silent", millis(time.Since(c.heard)))
 	quitProcess(c.Process)
 	c.deadline = p.after(quitTime, func() { _ = c.Kill() })
 }
 
-// bury is called when a child has ended.
+// bury is called when a child has exited.
 func (p *parent) bury(c *process, end *os.ProcessState, err error) {
 	c.release()
 	p.forget(c)
@@ -113,13 +113,13 @@ func (p *parent) logEnd(c *process, end *os.ProcessState, err error, asked bool)
 		attrs = append(attrs, "why", c.why)
 	}
 	if asked {
-		p.log.Info("prefork: child has ended", attrs...)
+		p.log.Info("prefork: child exited", attrs...)
 	} else {
-		p.log.Warn("prefork: child has died", attrs...)
+		p.log.Warn("prefork: child died", attrs...)
 	}
 }
 
-// cause is how a child ended, in words.
+// cause describes how a child exited.
 func (p *parent) cause(end *os.ProcessState, err error) string {
 	if err != nil {
 		return err.Error()
@@ -128,7 +128,7 @@ func (p *parent) cause(end *os.ProcessState, err error) string {
 	if n := oomKills(); n > p.oom {
 		p.oom = n
 		if isKilled(end) {
-			cause += ", perhaps for lack of memory"
+			cause += ", possibly out of memory"
 		}
 	}
 	return cause

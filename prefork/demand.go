@@ -1,8 +1,8 @@
 package prefork
 
-// demand.go owns how many children there are to be: more when none has a worker
-// free, fewer when some were not needed for a while. Rule: the parent finds that
-// out beside the requests, which pay nothing for it.
+// demand.go decides how many children should run: more when no child has a free
+// worker, fewer when some were idle for a while. The parent finds out without
+// adding work to a request.
 
 import (
 	"time"
@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// idleTicks is for how many seconds a child must not have been needed
-	// before one ends: as long as PHP-FPM's pm.process_idle_timeout.
+	// idleTicks is how many seconds a child must be idle before it ends:
+	// PHP-FPM's pm.process_idle_timeout.
 	idleTicks = 10
 
-	// staleTime is the age of a report that does not count any more: a child
-	// that does not answer has no worker free.
+	// staleTime is the age at which a report no longer counts: a child that does
+	// not answer has no free worker.
 	staleTime = 3 * time.Second
 )
 
 type demand struct {
-	asked  time.Time // when children were asked whether they are full; zero: they were not
-	grown  time.Time // when there were to be more children
+	asked  time.Time // when the children were asked whether they are full; zero: they were not
+	grown  time.Time // when want last grew
 	wave   int       // by how many
 	needed [idleTicks]int
 	ticks  int
 }
 
 // crowded is called when connections wait in a socket. Only the children know
-// whether that is because their workers are busy, or the processor is.
+// whether their workers are busy or the processor is.
 func (p *parent) crowded() {
 	if !p.mayGrow() {
 		return
@@ -42,7 +42,7 @@ func (p *parent) crowded() {
 	}
 }
 
-// mayGrow reports whether there may be more children, and none is on its way.
+// mayGrow reports whether another child may be started and none is starting.
 func (p *parent) mayGrow() bool {
 	rising := p.count(starting)
 	if p.swap.in != nil {
@@ -53,7 +53,7 @@ func (p *parent) mayGrow() bool {
 }
 
 // answered is called at each report and each tick. Once all children have
-// answered that they are full, there are to be more.
+// reported that they are full, want grows.
 func (p *parent) answered() {
 	d := &p.demand
 	if d.asked.IsZero() {
@@ -75,7 +75,7 @@ func (p *parent) answered() {
 	}
 }
 
-// grow doubles its step as long as it is not enough, as PHP-FPM does.
+// grow doubles its step each time the last one was not enough, as PHP-FPM does.
 func (p *parent) grow() {
 	d := &p.demand
 	step := 1
@@ -89,12 +89,12 @@ func (p *parent) grow() {
 	p.want += step
 	d.needed[d.ticks%idleTicks] = p.want
 	if p.want == p.MaxProcesses {
-		p.log.Warn("prefork: all children are busy, and there may be no more", "children", p.want)
+		p.log.Warn("prefork: all children are busy and MaxProcesses is reached", "children", p.want)
 	}
 }
 
-// retire is called once a second. It ends the longest idle child if one fewer
-// would have been enough all the time.
+// retire is called once a second. It ends the child that has been idle longest if
+// one child fewer would have sufficed for idleTicks.
 func (p *parent) retire() {
 	p.answered()
 	d := &p.demand
@@ -110,11 +110,11 @@ func (p *parent) retire() {
 	}
 	p.want--
 	if c := p.longestIdle(); c != nil {
-		p.end(c, endShared, "it was not needed")
+		p.end(c, endShared, "it was idle")
 	}
 }
 
-// needed is how many children could do what all do now.
+// needed returns how many children could do the work that all of them do now.
 func (p *parent) needed() int {
 	open := 0
 	for _, c := range p.children {
@@ -128,7 +128,7 @@ func (p *parent) needed() int {
 	}
 	n := (open + workers - 1) / workers
 	if !queuesAreKnown {
-		n++ // who waits is not seen, so that there has to be one that is free
+		n++ // waiting requests are not counted, so one child must be free
 	}
 	return n
 }

@@ -24,7 +24,7 @@ func TestGrowsOnDemand(t *testing.T) {
 		}
 		answered[pid] = end
 	}
-	a.awaitLog(1, "all children are busy, and there may be no more", map[string]any{"children": 4})
+	a.awaitLog(1, "all children are busy and MaxProcesses is reached", map[string]any{"children": 4})
 	waiting := make(chan string, 1)
 	go func() {
 		text, _ := a.get("/")
@@ -74,7 +74,7 @@ func TestShrinks(t *testing.T) {
 	a.release(second)
 	<-firstEnd
 	<-secondEnd
-	a.awaitLog(1, "child has ended", map[string]any{"why": "it was not needed"})
+	a.awaitLog(1, "child exited", map[string]any{"why": "it was idle"})
 	if took := time.Since(began); took < 8*time.Second {
 		t.Errorf("it ended after %v", took)
 	}

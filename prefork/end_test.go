@@ -111,7 +111,7 @@ func TestShutdownTimeout(t *testing.T) {
 		if err := <-answered; err == nil {
 			t.Error("there was an answer")
 		}
-		a.awaitLog(1, "requests were cut: they took too long to finish", map[string]any{"pid": pid})
+		a.awaitLog(1, "cut requests that did not finish in time", map[string]any{"pid": pid})
 		_ = syscall.Kill(pid, syscall.SIGUSR1) // or it has left without its handler
 		if err := a.wait(); err != nil {
 			t.Error(err)
@@ -129,7 +129,7 @@ func TestEndOfStoppedChild(t *testing.T) {
 	if err := a.wait(); err != nil {
 		t.Error(err)
 	}
-	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not end in time"})
+	a.awaitLog(1, "child died", map[string]any{"pid": pid, "why": "it did not exit in time"})
 }
 
 // A child that has not come up yet is killed, which is no cause for alarm.
@@ -140,7 +140,7 @@ func TestEndOfStartingChild(t *testing.T) {
 	a.signal(syscall.SIGHUP)
 	poll(t, "a second child", func() bool { return len(a.children()) == 2 })
 	a.end()
-	a.awaitLog(1, "child has ended", map[string]any{"cause": "signal: killed", "why": "the program ends"})
+	a.awaitLog(1, "child exited", map[string]any{"cause": "signal: killed", "why": "the program is stopping"})
 }
 
 // A child that comes up meanwhile ends in order: it may have taken a request before
@@ -157,5 +157,5 @@ func TestEndOfChildThatComesUp(t *testing.T) {
 	if err := a.wait(); err != nil {
 		t.Error(err)
 	}
-	a.awaitLog(2, "child has ended", map[string]any{"cause": "exit status 0", "why": "the program ends"})
+	a.awaitLog(2, "child exited", map[string]any{"cause": "exit status 0", "why": "the program is stopping"})
 }

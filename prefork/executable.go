@@ -1,8 +1,8 @@
 package prefork
 
-// executable.go owns the program that children run. Rule: a child starts as this
-// process did, with the same arguments in the same folder, and children are of
-// one version: that which was there at the start, or at the last reload.
+// executable.go opens the program that children run. A child starts with the
+// arguments and in the directory that this process started with, and all children
+// run one version: the one found at the start or at the last reload.
 
 import (
 	"fmt"
@@ -14,11 +14,11 @@ import (
 )
 
 // program is how this process was started. It is read before main, which may
-// change its folder or its arguments.
+// change its directory or its arguments.
 var program = findProgram()
 
 type origin struct {
-	path string // absolute, and as it was named: a link may point elsewhere later
+	path string // absolute, and with its links unresolved: they may change later
 	dir  string
 	args []string
 	err  error
@@ -32,7 +32,7 @@ func findProgram() (s origin) {
 	if s.path, s.err = exec.LookPath(os.Args[0]); s.err == nil {
 		s.path, s.err = filepath.Abs(s.path)
 	}
-	if s.err != nil { // called by another name than its own, as login shells are
+	if s.err != nil { // started under another name, as login shells are
 		s.path, s.err = os.Executable()
 	}
 	return s
@@ -40,10 +40,10 @@ func findProgram() (s origin) {
 
 // An executable is one version of the program.
 type executable struct {
-	file *os.File // nil: it is started by its path
+	file *os.File // nil: children start it by its path
 }
 
-// openExecutable opens the program as it is now.
+// openExecutable opens the current version of the program.
 func openExecutable() (*executable, error) {
 	if program.err != nil {
 		return nil, fmt.Errorf("the program's path: %w", program.err)
@@ -57,7 +57,7 @@ func openExecutable() (*executable, error) {
 	}
 	f, err := os.Open(program.path)
 	if err != nil || !hasFDPaths {
-		return &executable{}, nil // not readable, but perhaps executable
+		return &executable{}, nil // it can't be read but may be executable
 	}
 	return &executable{file: f}, nil
 }
@@ -68,7 +68,8 @@ func (e *executable) close() {
 	}
 }
 
-// environ is a child's environment. What systemd says is for the parent.
+// environ returns a child's environment. It leaves out systemd's variables, which
+// are for the parent.
 func environ(legacy string) []string {
 	own := []string{variable, "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {

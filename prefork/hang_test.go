@@ -27,7 +27,7 @@ func TestStoppedIsReplaced(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not report", "cause": "signal: killed"})
+	a.awaitLog(1, "child died", map[string]any{"pid": pid, "why": "it stopped reporting", "cause": "signal: killed"})
 	a.end()
 }
 
@@ -39,7 +39,7 @@ func TestSpinningIsReplaced(t *testing.T) {
 	if _, err := a.get("/spin"); err == nil {
 		t.Error("there was an answer")
 	}
-	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "why": "it did not report", "cause": "exit status 2"})
+	a.awaitLog(1, "child died", map[string]any{"pid": pid, "why": "it stopped reporting", "cause": "exit status 2"})
 	a.awaitNoise("SIGQUIT: quit")
 	a.awaitNoise("newTestHandler") // the goroutines that wait; GOTRACEBACK=crash shows running ones, too
 	if next := a.pid("/"); next == pid {
@@ -95,8 +95,8 @@ func TestStuckIsReplaced(t *testing.T) {
 	if _, err := a.get("/stuck"); err == nil {
 		t.Error("there was an answer")
 	}
-	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid, "why": "1 of its handlers do not return"})
-	a.awaitLog(1, "child has died", map[string]any{"pid": pid, "cause": "exit status 2"})
+	a.awaitLog(1, "stopping child", map[string]any{"pid": pid, "why": "its abandoned handlers reached MaxAbandoned: 1"})
+	a.awaitLog(1, "child died", map[string]any{"pid": pid, "cause": "exit status 2"})
 	a.awaitNoise("newTestHandler")
 	if next := a.pid("/"); next == pid {
 		t.Error("it was not replaced")
@@ -120,7 +120,7 @@ func (a *app) awaitNoise(part string) {
 // However the parent dies, a second later no child is left.
 func TestChildrenDieWithParent(t *testing.T) {
 	a := run(t, role{MaxProcesses: 3, MinProcesses: 3})
-	a.awaitLog(3, "child serves", nil)
+	a.awaitLog(3, "child is serving", nil)
 	checkOrphans(t, a)
 }
 

@@ -1,7 +1,7 @@
 package prefork
 
-// identity.go owns whom the processes that serve run as: what User, Group and
-// Chroot mean. Rule: everything is looked up while the process can still see it.
+// identity.go resolves User, Group and Chroot. It looks everything up while the
+// process can still see the files.
 
 import (
 	"errors"
@@ -15,15 +15,15 @@ import (
 )
 
 var (
-	errRootUser   = errors.New("root is not a user to become")
-	errRootChroot = errors.New("root leaves any root folder as it likes: Chroot needs User")
-	errNoGroup    = errors.New("a number that is no known user's needs Group")
+	errRootUser   = errors.New("User must not be root")
+	errRootChroot = errors.New("Chroot needs User: root can leave any root directory")
+	errNoGroup    = errors.New("a numeric User without a user entry needs Group")
 )
 
-// An identity is what a process becomes.
+// An identity is the user, the groups and the root directory to run with.
 type identity struct {
-	uid, gid int   // -1: as it is
-	groups   []int // supplementary ones, with gid; nil: as they are
+	uid, gid int   // -1: unchanged
+	groups   []int // all groups, gid included; nil: unchanged
 	root     string
 }
 
@@ -70,7 +70,8 @@ func (id *identity) setUser(name string, hasGroup bool) error {
 	return id.setGroups(u)
 }
 
-// setUnknownUser is for containers, which know few users.
+// setUnknownUser takes a number without a user entry, for containers, which have
+// few.
 func (id *identity) setUnknownUser(name string, hasGroup bool, unknown error) error {
 	uid, err := strconv.ParseInt(name, 10, 31)
 	switch {
@@ -114,7 +115,7 @@ func (id *identity) setGroup(name string) error {
 	if numErr != nil || gid < 0 {
 		return err
 	}
-	// The primary group of the user does not come along.
+	// Group replaces the user's primary group.
 	id.groups = slices.DeleteFunc(id.groups, func(g int) bool { return g == id.gid })
 	id.gid = int(gid)
 	return nil

@@ -1,7 +1,8 @@
 package prefork
 
-// inherit.go owns what a parent passes to a child: one environment variable, and
-// the file descriptors it speaks of. Rule: nothing of it is passed any further.
+// inherit.go passes a parent's sockets and settings to a child, in one
+// environment variable and the file descriptors that it names. The child passes
+// none of them on.
 
 import (
 	"encoding/json"
@@ -12,23 +13,23 @@ import (
 	"example.com/scgi/internal/listen"
 )
 
-// variable holds the legacy of a child.
+// variable names the environment variable that holds a child's legacy.
 const variable = "SCGI_PREFORK"
 
-// A child's file descriptors, after the standard ones.
+// A child's file descriptors after the standard ones.
 const (
 	commandFD = 3 + iota
 	reportFD
-	programFD   // /dev/null where the program is started by its path
-	firstSocket // of those for SCGI; one for HTTP may follow
+	programFD   // /dev/null if the program is started by its path
+	firstSocket // the SCGI sockets; one for HTTP may follow
 )
 
-// A legacy says what a child was started for.
+// A legacy tells a child what it was started for.
 type legacy struct {
 	Addr, HTTPAddr string // of the parent's Program
-	Sockets        int    // for SCGI; with HTTPAddr, another follows
-	Back           string // where the front end finds the server
-	Bound          bool   // the sockets are not a supervisor's
+	Sockets        int    // the number of SCGI sockets; with HTTPAddr, one more follows
+	Back           string // the address at which the front end reaches the server
+	Bound          bool   // the parent created the sockets: they are not a supervisor's
 }
 
 func (l *legacy) sockets() int {
@@ -39,8 +40,8 @@ func (l *legacy) sockets() int {
 }
 
 // inherited is nil in a process that no parent has started. It is read before
-// main, so that no process which main starts is taken for a child, or holds a
-// socket.
+// main, so that a process which main starts neither holds a socket nor passes for
+// a child.
 var inherited = readLegacy()
 
 func readLegacy() *legacy {
@@ -61,7 +62,7 @@ func readLegacy() *legacy {
 	return l
 }
 
-// service opens what was passed, for s.
+// service opens the inherited sockets for s.
 func (l *legacy) service(s *settings) (*service, error) {
 	if l.Addr != s.Addr || l.HTTPAddr != s.HTTPAddr {
 		return nil, fmt.Errorf("%w: %.200q and %.200q, not %.200q and %.200q", errAddresses, s.Addr, s.HTTPAddr, l.Addr, l.HTTPAddr)

@@ -1,7 +1,7 @@
 package prefork
 
-// link.go owns the child's ends of the two pipes to its parent. Rule: a child
-// does not outlive its parent, and never waits for it.
+// link.go is the child's ends of the two pipes to its parent. A child exits when
+// its parent does, and never waits for it.
 
 import (
 	"fmt"
@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// reportWait bounds the wait for a parent that is stopped or very slow.
+// reportWait bounds the wait for a parent that is stopped or slow.
 const reportWait = time.Millisecond
 
 type link struct {
 	reports *os.File
-	rest    []byte // of a line that the pipe had no room for
+	rest    []byte // the rest of a line that did not fit in the pipe
 }
 
-// openLink returns the link, and a channel of the parent's commands.
+// openLink returns the link and a channel of the parent's commands.
 func openLink() (*link, <-chan byte, error) {
 	reports, err := nonblocking(reportFD, "reports")
 	if err != nil {
@@ -29,9 +29,8 @@ func openLink() (*link, <-chan byte, error) {
 	return &link{reports: reports}, commands, nil
 }
 
-// readCommands blocks a thread of its own: it is there to the end of the
-// process, as the parent-death signal needs, and reads even where the poller is
-// stuck.
+// readCommands blocks a thread of its own: it stays until the process ends, as
+// the parent-death signal requires, and it reads even if the poller is stuck.
 func readCommands(commands chan<- byte) {
 	runtime.LockOSThread()
 	dieWithParent()
@@ -39,11 +38,12 @@ func readCommands(commands chan<- byte) {
 	for readFD(commandFD, b[:]) == 1 {
 		commands <- b[0]
 	}
-	fmt.Fprintf(os.Stderr, "prefork: the parent of process %d is gone\n", os.Getpid())
+	fmt.Fprintf(os.Stderr, "prefork: process %d exits because its parent is gone\n", os.Getpid())
 	os.Exit(1)
 }
 
-// send drops the report if the pipe is full: then the parent has others.
+// send drops the report if the pipe is full: the parent still has earlier ones to
+// read.
 func (l *link) send(r *report) {
 	if len(l.rest) == 0 {
 		l.rest = r.line()

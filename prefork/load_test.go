@@ -89,7 +89,7 @@ func startLoad(t *testing.T, r role, change func(*exec.Cmd)) *load {
 	}
 	l.a = launch(t, r, change)
 	l.a.open()
-	l.a.awaitLog(loadChildren, "child serves", nil)
+	l.a.awaitLog(loadChildren, "child is serving", nil)
 	server := fmt.Sprintf(`server {
 		listen LISTEN;
 		error_log %s info;
@@ -197,7 +197,7 @@ func (l *load) dead() map[int]bool {
 	defer l.a.mu.Unlock()
 	pids := make(map[int]bool)
 	for _, r := range l.a.log {
-		if r["msg"] == "prefork: child has died" {
+		if r["msg"] == "prefork: child died" {
 			pids[int(r["pid"].(float64))] = true
 		}
 	}
@@ -289,9 +289,9 @@ func (l *load) children() (pids []int) {
 	for _, r := range l.a.log {
 		pid, _ := r["pid"].(float64)
 		switch r["msg"] {
-		case "prefork: child serves":
+		case "prefork: child is serving":
 			pids = append(pids, int(pid))
-		case "prefork: child has died", "prefork: child has ended":
+		case "prefork: child died", "prefork: child exited":
 			pids = slices.DeleteFunc(pids, func(p int) bool { return p == int(pid) })
 		}
 	}
@@ -309,7 +309,7 @@ func TestKillsUnderLoad(t *testing.T) {
 		died := 0
 		next := func() {
 			died++
-			l.a.awaitLog(died, "child has died", nil)
+			l.a.awaitLog(died, "child died", nil)
 			l.awaitAnswers(loadClients)
 		}
 		for range *kills {
@@ -337,7 +337,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		for n := range *reloads {
 			l.a.signal(syscall.SIGHUP)
 			l.a.awaitLog(n+1, "reloaded", nil)
-			l.a.awaitLog((n+1)*loadChildren, "child has ended", nil)
+			l.a.awaitLog((n+1)*loadChildren, "child exited", nil)
 			l.awaitAnswers(loadClients)
 		}
 		if n := len(l.failed); n > 0 {
@@ -351,7 +351,7 @@ func TestRecyclesUnderLoad(t *testing.T) {
 	underLoad(t, role{MaxRequests: 10}, nil, func(l *load) {
 		for n := 0; n < *recycles; { // a busy machine takes longer than a test's patience for all
 			n = min(n+20, *recycles)
-			l.a.awaitLog(n, "child has ended", nil)
+			l.a.awaitLog(n, "child exited", nil)
 		}
 		if n := len(l.failed); n > 0 {
 			t.Errorf("%d requests failed", n)
@@ -376,7 +376,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 				l.awaitAnswers(loadClients)
 				l.a.end()
 				l.a = launch(t, r, pass)
-				l.a.awaitLog(1, "child serves", nil) // the answers below may be the last app's; a signal is for this one
+				l.a.awaitLog(1, "child is serving", nil) // the answers below may be the last app's; a signal is for this one
 			}
 			l.awaitAnswers(loadClients)
 			l.check()

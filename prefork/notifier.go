@@ -1,8 +1,8 @@
 package prefork
 
-// notifier.go owns what systemd is told, by sd_notify(3). Rule: systemd is told,
-// not asked: where it can't be reached, or is slow, the log says so and nothing
-// else changes.
+// notifier.go notifies systemd of the program's state (sd_notify(3)). If systemd
+// can't be reached or is slow, the notifier logs that, and the program is
+// otherwise unaffected.
 
 import (
 	"fmt"
@@ -17,28 +17,28 @@ const (
 	// notifyWait bounds the wait for a supervisor that does not read.
 	notifyWait = 5 * time.Second
 
-	// lastNotifyWait bounds the wait for it at the end of the program.
+	// lastNotifyWait bounds that wait when the program stops.
 	lastNotifyWait = time.Second
 )
 
-// A notifier sends states on a goroutine of its own, in order.
+// A notifier sends states in order, from its own goroutine.
 type notifier struct {
 	log    *slog.Logger
 	states chan string
 	ended  chan struct{}
 	fed    time.Time
-	every  time.Duration // of the watchdog; 0: there is none
+	every  time.Duration // half of the watchdog's interval; 0: no watchdog
 }
 
-// newNotifier connects at once: NOTIFY_SOCKET may not be reachable any more when
-// the process is contained. Without the variable nothing is sent.
+// newNotifier connects at once, because NOTIFY_SOCKET may be out of reach after
+// the chroot. Without the variable the notifier sends nothing.
 func newNotifier(log *slog.Logger) *notifier {
 	n := &notifier{log: log, states: make(chan string, 16), ended: make(chan struct{})}
 	n.every = watchdogInterval(log) / 2
 	var conn net.Conn
 	if name := os.Getenv("NOTIFY_SOCKET"); name != "" {
 		var err error
-		conn, err = net.Dial("unixgram", name) // "@" is the abstract namespace to net, too
+		conn, err = net.Dial("unixgram", name) // package net, too, takes "@" for the abstract namespace
 		if err != nil {
 			n.failed(err)
 		}
@@ -48,7 +48,7 @@ func newNotifier(log *slog.Logger) *notifier {
 }
 
 func (n *notifier) failed(err error) {
-	n.log.Warn("prefork: systemd can't be told how the program is", "err", err)
+	n.log.Warn("prefork: can't notify systemd", "err", err)
 }
 
 func (n *notifier) run(conn net.Conn) {
@@ -67,7 +67,7 @@ func (n *notifier) run(conn net.Conn) {
 	}
 }
 
-// send never waits. It drops a state that finds 16 others waiting.
+// send never blocks. It drops the state if 16 others are queued.
 func (n *notifier) send(state string) {
 	select {
 	case n.states <- state:
@@ -76,7 +76,7 @@ func (n *notifier) send(state string) {
 	}
 }
 
-// feed tells systemd's watchdog that the program works, in half of WatchdogSec=.
+// feed keeps systemd's watchdog alive, twice in each WatchdogSec=.
 func (n *notifier) feed() {
 	if n.every > 0 && time.Since(n.fed) >= n.every {
 		n.fed = time.Now()
@@ -84,7 +84,7 @@ func (n *notifier) feed() {
 	}
 }
 
-// close waits for what is still to be sent, but not for long.
+// close waits for queued states, at most for lastNotifyWait.
 func (n *notifier) close() {
 	close(n.states)
 	late := time.NewTimer(lastNotifyWait)
@@ -95,11 +95,11 @@ func (n *notifier) close() {
 	}
 }
 
-// reloading is what systemd's Type=notify-reload wants to hear first.
+// reloading returns the message that starts a reload under Type=notify-reload.
 func reloading() string { return fmt.Sprint("RELOADING=1\nMONOTONIC_USEC=", monotonicUsec()) }
 
-// watchdogInterval is WatchdogSec=, or 0 if there is none for this process.
-// Without WATCHDOG_PID it is for whoever is there (sd_watchdog_enabled(3)).
+// watchdogInterval returns WatchdogSec=, or 0 if this process has no watchdog.
+// Without WATCHDOG_PID the watchdog is for any process (sd_watchdog_enabled(3)).
 func watchdogInterval(log *slog.Logger) time.Duration {
 	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
@@ -107,7 +107,7 @@ func watchdogInterval(log *slog.Logger) time.Duration {
 	}
 	n, err := strconv.ParseUint(usec, 10, 53)
 	if err != nil || n == 0 {
-		log.Warn("prefork: WATCHDOG_USEC is no number", "value", fmt.Sprintf("%.30q", usec))
+		log.Warn("prefork: WATCHDOG_USEC is not a number", "value", fmt.Sprintf("%.30q", usec))
 		return 0
 	}
 	return time.Duration(n) * time.Microsecond

@@ -163,11 +163,11 @@ func TestSystemdIsGone(t *testing.T) {
 			pid := a.pid("/")
 			if r.MaxProcesses > 0 {
 				a.signal(syscall.SIGHUP)
-				a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+				a.awaitLog(1, "child exited", map[string]any{"pid": pid})
 				a.pid("/")
 			}
 			if env == missing {
-				a.awaitLog(1, "systemd can't be told how the program is", nil)
+				a.awaitLog(1, "can't notify systemd", nil)
 			}
 			a.end()
 		}

@@ -64,7 +64,7 @@ func TestMemoryHogIsReplaced(t *testing.T) {
 		if _, err := a.get("/hog"); err == nil {
 			t.Error("there was an answer")
 		}
-		a.awaitLog(i+1, "child has died", map[string]any{"cause": "signal: killed, perhaps for lack of memory"})
+		a.awaitLog(i+1, "child died", map[string]any{"cause": "signal: killed, possibly out of memory"})
 		a.pid("/")
 	}
 	a.end()

@@ -1,9 +1,9 @@
 package prefork
 
-// orphans_linux.go owns the processes whose parents have ended: what a dead child
-// has left behind, and what process 1 of a container inherits. Rule: nobody's exit status is taken from whoever
-// waits for it. A process that is dead for a second and was not waited for has
-// nobody who does.
+// orphans_linux.go handles processes whose parents have exited: those that a dead
+// child leaves behind, and those that process 1 of a container inherits. It must
+// not take an exit status from code that waits for it, so it reaps only a process
+// that has been dead for a second.
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ func (p *parent) reapOrphans() {
 	p.orphans = dead
 }
 
-// hasDead reports whether any child is dead, and leaves it as it is.
+// hasDead reports whether any child is dead, without reaping it.
 func hasDead() bool {
 	const all = 0 // P_ALL
 	var info [128]byte
@@ -43,7 +43,7 @@ func hasDead() bool {
 	return err == 0 && info != [128]byte{}
 }
 
-// deadChildren are the zombies whose parent is process parent.
+// deadChildren returns the zombies whose parent is process parent.
 func deadChildren(parent int) map[int]bool {
 	dead := make(map[int]bool)
 	eachProcess(func(pid int, state byte, ppid, _, _ int) {
@@ -54,8 +54,8 @@ func deadChildren(parent int) map[int]bool {
 	return dead
 }
 
-// killLeft kills what a child that died has left behind: every process group of
-// its session. A program that a handler has started may lead a group of its own.
+// killLeft kills what a dead child leaves behind: every process group of its
+// session, because a program that a handler has started may lead its own group.
 func killLeft(child int) {
 	groups := map[int]bool{child: true}
 	eachProcess(func(_ int, _ byte, _, group, session int) {
@@ -81,10 +81,10 @@ func eachProcess(f func(pid int, state byte, ppid, group, session int)) {
 			continue
 		}
 		text, _ := os.ReadFile("/proc/" + name + "/stat")
-		// pid (name) state ppid pgrp session; the name may have anything in it
+		// pid (name) state ppid pgrp session; name may contain any byte
 		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		if len(fields) < 4 {
-			continue // it has ended meanwhile
+			continue // it has exited meanwhile
 		}
 		ppid, _ := strconv.Atoi(fields[1])
 		group, _ := strconv.Atoi(fields[2])

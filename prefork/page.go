@@ -1,8 +1,7 @@
 package prefork
 
-// page.go owns the status page: the listener, and what the processes of a program
-// look like on it. Rule: it costs the requests nothing but a look at the clock,
-// and whatever becomes of it, the program serves.
+// page.go serves the status page. It costs a request one look at the clock, and
+// the program keeps serving if the page fails.
 
 import (
 	"errors"
@@ -17,17 +16,16 @@ import (
 	"example.com/scgi/internal/status"
 )
 
-// pageTimeout bounds a request for the page, and the wait for the next one.
+// pageTimeout bounds a request for the page and the wait for the next one.
 const pageTimeout = 30 * time.Second
 
-// numbers is what StatsHandler returns. The page of a program is the same with
-// more processes.
+// numbers is the handler that StatsHandler returns. A program's page is the same
+// with more processes.
 type numbers = status.Handler[scgi.Stats]
 
 func (s *settings) numbers() *numbers { return s.Server.StatsHandler().(*numbers) }
 
-// A page is served from its start to the end of the program. A nil one does
-// nothing.
+// A page is served from the program's start to its end. A nil page does nothing.
 type page struct {
 	*numbers
 	listener net.Listener
@@ -35,7 +33,7 @@ type page struct {
 	serving  sync.WaitGroup
 }
 
-// openPage returns nil without StatusAddr.
+// openPage returns nil if StatusAddr is empty.
 func openPage(s *settings) (*page, error) {
 	if s.StatusAddr == "" {
 		return nil, nil
@@ -59,20 +57,20 @@ func (g *page) start(n *numbers, log *slog.Logger) {
 	g.numbers, g.server.Handler = n, n
 	g.serving.Go(func() {
 		if err := g.server.Serve(g.listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("prefork: the status page is gone", "err", err)
+			log.Error("prefork: the status page failed", "err", err)
 		}
 	})
 }
 
 func (g *page) close() {
 	if g != nil {
-		_ = g.server.Close() // before its listener: then Serve knows that it was asked to end
+		_ = g.server.Close() // first the server: Serve then knows that it was closed on purpose
 		_ = g.listener.Close()
 		g.serving.Wait()
 	}
 }
 
-// snapshot is for the page's own goroutines.
+// snapshot is called on the page's own goroutines.
 func (p *parent) snapshot() (snap status.Snapshot[scgi.Stats]) {
 	done := make(chan struct{})
 	p.do(func() {
@@ -86,7 +84,7 @@ func (p *parent) snapshot() (snap status.Snapshot[scgi.Stats]) {
 	return snap
 }
 
-// look is what the parent knows of its children.
+// look returns what the parent knows of its children.
 func (p *parent) look() (snap status.Snapshot[scgi.Stats]) {
 	p.page.Add(&snap.Total, &p.ended, true)
 	for _, c := range p.children {
@@ -99,7 +97,7 @@ func (p *parent) look() (snap status.Snapshot[scgi.Stats]) {
 	return snap
 }
 
-// requests are those of the last report, older by now.
+// requests returns those of the last report, with their ages brought up to date.
 func (c *process) requests() (rs []status.Request) {
 	for _, r := range c.report.Requests {
 		r.Running += time.Since(c.heard).Seconds()
@@ -115,7 +113,7 @@ func (p *parent) record() {
 	}
 }
 
-// forget keeps what a child that has ended has counted.
+// forget keeps the counts of a child that has exited.
 func (p *parent) forget(c *process) {
 	if p.page != nil {
 		p.page.Add(&p.ended, &c.report.Stats, true)

@@ -173,7 +173,7 @@ func TestStatusAddrIsTaken(t *testing.T) {
 		t.Error("it is served twice")
 	}
 	second.await("no child", func() bool {
-		return !slices.ContainsFunc(second.log, func(r map[string]any) bool { return r["msg"] == "prefork: child serves" })
+		return !slices.ContainsFunc(second.log, func(r map[string]any) bool { return r["msg"] == "prefork: child is serving" })
 	})
 	a.end()
 	if exists(path) {

@@ -1,9 +1,8 @@
 package prefork
 
-// parent.go owns the parent's loop. Rule: all that happens comes to it as a
-// function to run, one at a time, and after each it looks at the children as a
-// whole and does what is to be done; nothing else changes them, and nothing in
-// it waits.
+// parent.go is the parent's event loop. Each event is a function that runs in the
+// loop; after each one, manage compares the children with what they should be and
+// acts. No other goroutine changes them, and nothing in the loop blocks.
 
 import (
 	"context"
@@ -14,9 +13,9 @@ import (
 	"example.com/scgi"
 )
 
-const whyStop = "the program ends"
+const whyStop = "the program is stopping"
 
-var errSecond = errors.New("prefork: a second signal cut what was under way")
+var errSecond = errors.New("prefork: a second signal cut the requests under way")
 
 type parent struct {
 	*settings
@@ -24,25 +23,25 @@ type parent struct {
 	starter  *starter
 	notifier *notifier
 	events   chan func()
-	over     chan struct{} // closed when the loop has ended
+	over     chan struct{} // closed when the loop has returned
 
-	exe      *executable // what children run
-	children []*process  // in the order they were started
-	want     int         // how many are to serve
+	exe      *executable // the program that children run
+	children []*process  // in the order of their start
+	want     int         // how many should serve
 	pause    pause
 
 	swap   swap
 	reload reload
 	demand demand
 
-	page  *page      // nil: none
-	ended scgi.Stats // what children that have ended had counted
+	page  *page      // nil: no page
+	ended scgi.Stats // the counts of children that have exited
 
-	signals  int  // that have told it to end
-	cameUp   bool // a child has served
+	signals  int  // shutdown signals received
+	cameUp   bool // some child has served
 	stopping bool
-	err      error        // what Run returns
-	oom      int64        // kills for lack of memory that the system has counted
+	err      error        // the error that Run returns
+	oom      int64        // the system's count of out-of-memory kills
 	orphans  map[int]bool // dead processes that process 1 has inherited
 }
 
@@ -78,7 +77,7 @@ func (p *parent) run(ctx context.Context) error {
 	defer stop()
 	defer watchQueues(p.sockets.fds, p.post(p.crowded))()
 	defer survive()()
-	defer close(p.over) // before anyone who posts is waited for
+	defer close(p.over) // runs before the wait for those who post
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	cancelled := ctx.Done()
@@ -111,12 +110,12 @@ func (p *parent) do(f func()) {
 // post returns a function that runs f in the loop.
 func (p *parent) post(f func()) func() { return func() { p.do(f) } }
 
-// after runs f in the loop in a while.
+// after runs f in the loop after a delay.
 func (p *parent) after(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(d, p.post(f))
 }
 
-// manage compares what is with what should be.
+// manage compares the children with what they should be, and acts.
 func (p *parent) manage() {
 	if p.stopping {
 		return
@@ -125,7 +124,7 @@ func (p *parent) manage() {
 	p.swapNext()
 }
 
-// tick is once a second.
+// tick is called once a second.
 func (p *parent) tick() {
 	p.reapOrphans()
 	p.record()
@@ -138,7 +137,7 @@ func (p *parent) tick() {
 	}
 }
 
-// isAnswering reports whether a child has reported lately.
+// isAnswering reports whether a child has reported recently.
 func (p *parent) isAnswering() bool {
 	for _, c := range p.children {
 		if c.state == serving && time.Since(c.heard) < 3*reportInterval {
@@ -153,7 +152,7 @@ func (p *parent) signal(sig os.Signal) {
 		p.startReload()
 		return
 	}
-	if p.signals++; p.signals > 1 { // the end of ctx may be the first one's
+	if p.signals++; p.signals > 1 { // the first signal may be what ended ctx
 		p.err = errSecond
 		p.killAll()
 		return
@@ -162,8 +161,8 @@ func (p *parent) signal(sig os.Signal) {
 	p.stop(nil)
 }
 
-// stop ends the children in order. The sockets go first: then what waits in them
-// is the children's, and the last one to end closes them.
+// stop shuts the children down gracefully. The parent closes its sockets first,
+// so that the last child to exit closes them.
 func (p *parent) stop(err error) {
 	if p.stopping {
 		return

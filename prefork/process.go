@@ -1,8 +1,8 @@
 package prefork
 
-// process.go owns a child as its parent sees it: the two pipes, the process, and
-// what is known of it. Rule: only the parent's loop touches it, beside the
-// goroutine that reads and waits.
+// process.go is a child as its parent sees it: two pipes, a process and its
+// reports. Only the parent's loop and the goroutine that reads and waits touch
+// it.
 
 import (
 	"os"
@@ -14,7 +14,7 @@ type state int
 const (
 	starting state = iota // it has not called Run
 	serving
-	ending // it was asked to end
+	ending // it was asked to exit
 	hung   // it was told to write its stacks, and will be killed
 )
 
@@ -29,21 +29,21 @@ type process struct {
 	reports  *os.File
 
 	state    state
-	why      string    // it was asked to end, or is killed
-	started  time.Time // by the parent
-	ready    time.Time // its first report
-	heard    time.Time // its last report
-	busy     time.Time // the last report that told of work
-	report   report    // the last one
-	good     bool      // it has shown that the program works
+	why      string    // why it was asked to exit or was killed
+	started  time.Time // when the parent started it
+	ready    time.Time // when its first report arrived
+	heard    time.Time // when its last report arrived
+	busy     time.Time // when a report last told of work
+	report   report    // the last report
+	good     bool      // it has proved that the program works
 	memory   int64
 	bounds   bounds
-	silence  *time.Timer // runs when it is silent for too long
-	deadline *time.Timer // for its start, or its end
+	silence  *time.Timer // fires when it has been silent for too long
+	deadline *time.Timer // of its start, or of its exit
 }
 
-// send gives a child a command. The pipe has room: commands are few, and a child
-// that does not read them is found out by its silence.
+// send writes a command. The pipe has room: commands are few, and a child that
+// does not read them is found by its silence.
 func (c *process) send(command byte) {
 	_ = c.commands.SetWriteDeadline(time.Now().Add(reportWait))
 	_, _ = c.commands.Write([]byte{command})
@@ -51,10 +51,10 @@ func (c *process) send(command byte) {
 
 func (c *process) age() time.Duration { return millis(time.Since(c.started)) }
 
-// millis is d for people.
+// millis rounds d for people.
 func millis(d time.Duration) time.Duration { return d - d%time.Millisecond }
 
-// release lets go of all that belongs to a child that has ended.
+// release frees the resources of a child that has exited.
 func (c *process) release() {
 	_ = c.commands.Close()
 	_ = c.reports.Close()

@@ -1,6 +1,6 @@
-// Package prefork runs an SCGI server in several processes, and replaces each of
-// them that ends, whatever ended it: os.Exit in a handler, a fatal error of the
-// runtime, a signal, the kernel's need for memory.
+// Package prefork runs an SCGI server in several processes and replaces each one
+// that dies, whether from os.Exit in a handler, a fatal error of the runtime, a
+// signal or a lack of memory.
 //
 //	func main() {
 //		p := prefork.Program{
@@ -15,74 +15,40 @@
 //
 // # Parent and children
 //
-// The program that is started is the parent. [Program.Run] opens the sockets
-// there, starts children, which are the same program with the same arguments in
-// the same folder, and watches them; the parent serves nothing. In a child the
-// same main gets to the same Run, which serves. What main does before it, each
-// process does: see [IsChild] for what only one of them should do.
+// The process that you start is the parent. [Program.Run] opens the sockets there
+// and starts children: the same program with the same arguments. Each child runs
+// main up to Run, which serves; the parent serves nothing. Use [IsChild] for
+// what only one process should do.
 //
-// All children accept from the same sockets. A child takes no more connections
-// than it has workers, so that a request waits in the socket, where any child
-// can take it, and not in a busy child while another one is idle. (That is the
-// Server's MaxConns, whose default is its MaxWorkers here.) With MaxWorkers 1 a
+// All children accept from the same sockets. A child accepts no more connections
+// than it has workers (its Server's MaxConns defaults to its MaxWorkers), so a
+// request waits in the socket, where any child can take it. With MaxWorkers 1 a
 // crash costs one request.
 //
-// A child that dies is replaced at once. If it had served nothing, and was
-// younger than 5 seconds, the next start waits for 100 ms, then 200 ms, and so
-// on to 30 s; it is never given up. Requests wait in the sockets meanwhile. If
-// none of the first children comes up, Run returns the error of one.
-//
-// Children end with their parent, however it ends: on Linux by the parent-death
-// signal, and everywhere by the end of a pipe. What a child's handlers have
-// started is killed when the child dies: on Linux whatever is in its session,
-// elsewhere what is in its process group.
+// Run replaces a child that dies at once, or after a pause of up to 30 s if
+// children keep dying at their start. Children die with their parent, and the
+// processes that a child's handlers have started die with the child.
 //
 // # Signals
 //
-// SIGTERM and SIGINT end the program in order: the sockets are closed, and
-// children answer what they have and what waits in the sockets (unless those are
-// a supervisor's, for whose next start it is). A second signal kills. A terminal's
-// Ctrl-C reaches only the parent. SIGTERM to a child makes the parent replace it.
-//
-// SIGHUP replaces the children by children of the program as it is then: the
-// path by which it was started is looked up again, links included. One after the
-// other, a new child serves before an old one is asked to end. If the first new
-// one does not come up, the old ones go on, and dead ones are replaced by the old
-// program, as they are until a reload has succeeded. The parent, its process id,
-// its fields and the sockets stay as they are; a new version that wants other
-// addresses needs a restart.
-//
-// # systemd
-//
-// Under Type=notify or Type=notify-reload systemd is told READY=1, RELOADING=1 and
-// STOPPING=1. Its watchdog is fed as long as a child answers: WatchdogSec should be
-// longer than HangTimeout, after which a child is replaced. OOMPolicy=continue
-// keeps it from ending the service when the kernel has killed a child, and
-// KillMode=mixed from signalling children beside the parent.
+// SIGTERM and SIGINT shut the program down gracefully; a second one kills. SIGHUP
+// replaces the children one by one with the current version of the program,
+// and keeps the old one if the new one does not start. A new version that wants
+// other addresses needs a restart.
 //
 // # Containment
 //
-// With User, Group and Chroot the parent keeps its rights, which it needs to
-// start children. A child enters the root folder and gives up its groups and its
-// user in Run, before it serves, and Run fails if it can't. So the program itself
-// need not lie in the root folder, and main can load what is outside: time zones
-// (time.LoadLocation, or import time/tzdata), certificates (x509.SystemCertPool),
-// templates. Run loads the local time zone. What handlers need from the system
-// later must be inside: etc/resolv.conf and etc/hosts for names, dev/null for
-// programs that they start.
+// With User, Group and Chroot, Run in a child changes the root directory and gives
+// up root before it serves. Load what lies outside in main, before Run: time
+// zones, certificates, templates. A handler finds only what is inside, such as
+// etc/resolv.conf to look up names.
 //
-// Without children the process itself does so; it can't remove its unix
-// socket's file in the end then, which the next start replaces.
-//
-// # Elsewhere
-//
-// Children need file descriptors that pass to new processes: on Windows Run
-// fails with errors.ErrUnsupported, except without children.
+// On Windows Run fails with errors.ErrUnsupported unless MaxProcesses is zero.
+// docs/processes.md has the details, systemd's settings and measurements.
 package prefork
 
-// program.go owns Program: what a user sets, what it defaults to, and which part
-// of the work this process does. Rule: bad settings are an error before anything
-// is opened or started.
+// program.go is Program and Run. Run checks the fields before it opens or starts
+// anything.
 
 import (
 	"context"
@@ -106,45 +72,45 @@ const (
 	DefaultShutdownTimeout = 10 * time.Second
 )
 
-// A Program says how a program serves: where, in how many processes, and as
-// whom. Its fields must not be changed once Run is called. For each number,
+// A Program defines where a program serves, in how many processes, and as which
+// user. Its fields must not be changed once Run is called. For each number,
 // zero is the default and negative is no limit.
 type Program struct {
 	// Server serves the requests, in each child or, without children, in this
-	// process. Its Logger also gets the Program's lines. Its MaxQueue and
-	// QueueTimeout have nothing to do in children: requests wait in the
+	// process. The Program logs to its Logger too. Its MaxQueue and
+	// QueueTimeout have no effect in children, because requests wait in the
 	// sockets. Nil means a zero Server.
 	Server *scgi.Server
 
-	// Addr is the address to serve, in the grammar of [scgi.Listen]. Each of
-	// the sockets it names is served. Empty means [scgi.DefaultAddr].
+	// Addr is the address to serve, in the grammar of [scgi.Listen]; it may name
+	// several sockets. Empty means [scgi.DefaultAddr].
 	Addr string
 
-	// HTTPAddr is a TCP address to serve the same over HTTP, for trying the
-	// program in a browser: children serve it too, and one that dies takes its
-	// HTTP connections along. Empty means none.
+	// HTTPAddr is a TCP address at which Server is also served over HTTP, for
+	// trying the program in a browser. Children serve it too, so a child that
+	// dies breaks its HTTP connections. Empty means none.
 	HTTPAddr string
 
-	// StatusAddr is an address, in the grammar of [scgi.Listen], at which a page
-	// shows all processes and what they work on, as [scgi.Server.StatsHandler]
-	// shows one: for people, in the course of 5 minutes; as JSON; and to
+	// StatusAddr is an address, in the grammar of [scgi.Listen], of a page that
+	// shows all processes and their requests, as [scgi.Server.StatsHandler]
+	// does for one: as HTML with the last 5 minutes, as JSON, and for
 	// Prometheus, with the process id as the label pid. The parent serves it.
-	// It shows the URLs of requests: the public must not reach it. Empty means
-	// none.
+	// It shows the URLs of requests, so the public must not reach it. Empty
+	// means none.
 	StatusAddr string
 
-	// MaxProcesses bounds the children. Zero means none: this process serves
-	// by itself. MinProcesses is how many there are at least; zero means 1.
-	// Another child starts when all workers of all children are busy; a child
-	// that was not needed for 10 seconds ends, the longest idle one first.
+	// MaxProcesses is the maximum number of children. Zero means none: this
+	// process serves by itself. MinProcesses is the minimum; zero means 1.
+	// The parent starts another child when all workers of all children are
+	// busy, and stops one that was idle for 10 seconds.
 	MaxProcesses int
 	MinProcesses int
 
-	// MaxRequests, MaxMemory (resident, in bytes) and MaxAge say when a child
-	// is replaced by a new one that is ready before. They are looked at once a
-	// second, and one child is replaced at a time. Each child draws its own
-	// bounds, up to a tenth higher, so that children do not reach them
-	// together. Zero means never.
+	// A child that reaches MaxRequests, MaxMemory (resident, in bytes) or
+	// MaxAge is replaced: a new child serves before the old one stops. The
+	// parent checks once a second and replaces one child at a time. Each child
+	// gets its own bounds, up to a tenth higher, so that children do not reach
+	// them together. Zero means never.
 	MaxRequests int64
 	MaxMemory   int64
 	MaxAge      time.Duration
@@ -153,58 +119,56 @@ type Program struct {
 	// Zero means DefaultStartTimeout.
 	StartTimeout time.Duration
 
-	// HangTimeout is how long a child may be silent. Children report every
-	// second; one that does not, because its runtime is stuck or someone has
-	// stopped it, gets SIGQUIT, which writes its stacks to standard error, and
-	// SIGKILL five seconds later. Its replacement starts at once. A child that is
-	// stopped writes no stacks: it stays so, since it would take connections if
-	// it went on. Zero means DefaultHangTimeout.
+	// HangTimeout bounds the time between two reports of a child, which reports
+	// every second unless its runtime is stuck or a signal has stopped it. The
+	// parent sends a silent child SIGQUIT, which writes its stacks to standard
+	// error, and SIGKILL five seconds later. Its replacement starts at once. A
+	// stopped child writes no stacks, because it would accept connections if it
+	// were continued. Zero means DefaultHangTimeout.
 	HangTimeout time.Duration
 
-	// ShutdownTimeout bounds an orderly end. What is under way then is cut,
-	// and a child that is still there two seconds later is killed. Zero means
-	// DefaultShutdownTimeout.
+	// ShutdownTimeout bounds a graceful shutdown. Requests that are then under
+	// way are cut, and a child that still runs two seconds later is killed. Zero
+	// means DefaultShutdownTimeout.
 	ShutdownTimeout time.Duration
 
 	// User, Group and Chroot contain the processes that serve; the parent
-	// keeps its rights. User is a name or a number, and may not be root; it
-	// brings its supplementary groups along. Group replaces its primary group.
-	// Chroot is a folder that becomes the root folder. All three need root, and
-	// Chroot needs User. Empty means that nothing changes.
+	// remains root. User is a name or a number other than root's; the process
+	// also gets its supplementary groups. Group replaces its primary group.
+	// Chroot becomes the root directory. All three need root, and Chroot needs
+	// User. Empty means no change.
 	User   string
 	Group  string
 	Chroot string
 
-	// OnReady is called once, not in a child, when the sockets are open and the
-	// first process serves. Its arguments are the addresses with their real
-	// ports, as a client needs them; httpAddr is empty without HTTPAddr. Nil
-	// means no call.
+	// OnReady is called once, and never in a child, when the sockets are open
+	// and the first process serves. Its arguments are the addresses with their
+	// actual ports; httpAddr is empty without HTTPAddr. Nil means no call.
 	OnReady func(addr, httpAddr string)
 }
 
-// Errors of Run, beside those of scgi.Listen and of the system. Each is wrapped
-// with what it is about.
+// Errors of Run, besides those of scgi.Listen and of the system.
 var (
 	errMinimum   = errors.New("MinProcesses is greater than MaxProcesses")
 	errNegative  = errors.New("MinProcesses is negative")
 	errChildless = errors.New("MaxRequests, MaxMemory and MaxAge need child processes: MaxProcesses is zero")
 	errTwice     = errors.New("prefork: Run was called twice")
-	errAddresses = errors.New("prefork: the addresses have changed, which needs a restart")
+	errAddresses = errors.New("prefork: the addresses have changed; restart the program")
 )
 
-// IsChild reports whether this process is a child that a parent's Run has
-// started. A main can ask it before it calls Run.
+// IsChild reports whether a parent's Run has started this process. It can be
+// called before Run.
 func IsChild() bool { return inherited != nil }
 
-// Run serves until the program is told to end, and then returns nil. It returns
-// an error if the program can't serve: because of a field, an address, or of
-// rights it does not have, before anything is started; if none of the first
-// children comes up, the error wraps an [exec.ExitError]. Run is called once, at
-// the end of main, by the parent and by each child.
+// Run serves until the program is asked to stop, and then returns nil. It returns
+// an error before it starts anything if a field or an address is invalid or a
+// privilege is missing. If none of the first children starts, the error wraps an
+// [exec.ExitError]. Call Run once, at the end of main; it runs in the parent and
+// in each child.
 //
-// In a child Run returns when the parent has asked it to end and its requests
-// are answered; main should then return. If ctx ends, the program ends in
-// order; a child whose own ctx ends is replaced.
+// In a child Run returns when the parent has asked it to exit and its requests
+// are answered; main should then return. If ctx ends in the parent, the program
+// shuts down gracefully; a child whose ctx ends is replaced.
 func (p *Program) Run(ctx context.Context) error {
 	s, err := p.settle()
 	if err != nil {
@@ -219,14 +183,14 @@ func (p *Program) Run(ctx context.Context) error {
 	return runParent(ctx, s)
 }
 
-// settings is a Program with its defaults.
+// settings is a Program with its defaults filled in.
 type settings struct {
 	Program
 	id  *identity // nil: keep the rights
 	log *slog.Logger
 }
 
-// settle checks the fields that can be wrong by themselves.
+// settle fills in the defaults and checks the fields.
 func (p *Program) settle() (*settings, error) {
 	s := &settings{Program: *p}
 	if s.Server == nil {

@@ -1,8 +1,7 @@
 package prefork
 
-// queue_linux.go owns the look at the sockets' queues. Rule: it wakes up for a
-// connection that waits, but not for each: there are 20 looks a second at most,
-// whatever comes.
+// queue_linux.go watches the sockets' queues. It wakes up when connections wait,
+// at most 20 times a second, however many arrive.
 
 import (
 	"syscall"
@@ -13,11 +12,11 @@ import (
 const queuesAreKnown = true
 
 const (
-	// queueTime is how long connections must have waited. A child that has a
-	// worker free takes one in a fraction of that.
+	// queueTime is how long a connection must have waited. A child with a free
+	// worker accepts one in a fraction of that.
 	queueTime = 10 * time.Millisecond
 
-	// queuePause is between two looks.
+	// queuePause is the time between two looks.
 	queuePause = 40 * time.Millisecond
 )
 
@@ -47,8 +46,8 @@ func watchQueues(sockets []int, crowded func()) (stop func()) {
 	}
 }
 
-// queues is what ppoll looks at: the sockets, and last a pipe whose end ends the
-// watch.
+// queues is the argument of ppoll: the sockets, and last a pipe that is closed to
+// end the watch.
 type queues []pollFD
 
 // pollFD is struct pollfd.
@@ -67,7 +66,7 @@ func newQueues(sockets []int, end int) queues {
 	return q
 }
 
-// wait waits for a connection, or for the end.
+// wait waits for a connection or for the end of the watch.
 func (q queues) wait() bool {
 	for {
 		switch err := q.poll(nil); {

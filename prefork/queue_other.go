@@ -2,8 +2,8 @@
 
 package prefork
 
-// queue_other.go owns what is done where the queues of sockets can't be looked
-// at. Rule: once a second somebody might wait, and one child is kept free.
+// queue_other.go is for systems that don't tell whether connections wait in a
+// socket. It assumes once a second that some do, which keeps one child free.
 
 import "time"
 

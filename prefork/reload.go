@@ -1,16 +1,16 @@
 package prefork
 
-// reload.go owns SIGHUP: children of the program as it is now take the place of
-// the others. Rule: until one of them serves, the old program is what is started
-// when a child has to be replaced.
+// reload.go handles SIGHUP: it replaces the children by children of the current
+// version of the program. Until one of these serves, a child that dies is
+// replaced by the old version.
 
 const whyReload = "the program was reloaded"
 
-// reload is what SIGHUP asks for.
+// A reload is the state of a reload that SIGHUP has asked for.
 type reload struct {
 	running bool
 	next    *executable // nil once a child of it has served
-	again   bool        // SIGHUP came meanwhile
+	again   bool        // SIGHUP came again meanwhile
 }
 
 func (p *parent) startReload() {
@@ -39,9 +39,9 @@ func (p *parent) adopt() {
 	p.pause = pause{}
 }
 
-// giveUpReload is called when the new program does not come up.
+// giveUpReload is called when the new program fails to start.
 func (p *parent) giveUpReload(err error) {
-	p.log.Error("prefork: the new program does not come up; the old one goes on", "err", err, "serving", p.count(serving))
+	p.log.Error("prefork: reload failed; keeping the old program", "err", err, "serving", p.count(serving))
 	if p.reload.next != nil {
 		p.reload.next.close()
 		p.reload.next = nil
@@ -49,7 +49,7 @@ func (p *parent) giveUpReload(err error) {
 	p.endReload()
 }
 
-// finishReload is called when no child is left to be replaced.
+// finishReload is called when no child is left to replace.
 func (p *parent) finishReload() {
 	switch {
 	case !p.reload.running:
@@ -57,7 +57,7 @@ func (p *parent) finishReload() {
 		p.log.Info("prefork: reloaded", "serving", p.count(serving))
 		p.endReload()
 	case p.present() == 0:
-		p.adopt() // the old program does not come up; the new one may
+		p.adopt() // the old program fails to start; the new one may work
 	}
 }
 

@@ -49,7 +49,7 @@ func TestReplaced(t *testing.T) {
 			if after := a.pid("/"); after == before {
 				t.Error("the same child answered")
 			}
-			a.awaitLog(1, "child has died", map[string]any{"cause": test.cause, "pid": before})
+			a.awaitLog(1, "child died", map[string]any{"cause": test.cause, "pid": before})
 			a.end()
 		})
 	}
@@ -62,7 +62,7 @@ func TestKilledIsReplaced(t *testing.T) {
 	if next := a.pid("/"); next == pid {
 		t.Error("the dead child has answered")
 	}
-	a.awaitLog(1, "child has died", map[string]any{"cause": "signal: killed", "pid": pid})
+	a.awaitLog(1, "child died", map[string]any{"cause": "signal: killed", "pid": pid})
 	a.end()
 }
 
@@ -127,7 +127,7 @@ func TestRetriesWithGrowingPause(t *testing.T) {
 	makeFile(t, fail)
 	signalTo(t, a.pid("/"), syscall.SIGKILL)
 	for i, pause := range []time.Duration{100, 200, 400} {
-		a.awaitLog(1, "a child died at its start; trying again",
+		a.awaitLog(1, "child failed to start; retrying",
 			map[string]any{"level": "ERROR", "in": float64(pause * time.Millisecond), "failures": i + 1, "serving": 0})
 	}
 	waiting := make(chan error, 1)
@@ -163,7 +163,7 @@ func TestStartTimeout(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1, StartTimeout: 3 * time.Second, Slow: slow})
 	makeFile(t, slow)
 	signalTo(t, a.pid("/"), syscall.SIGKILL)
-	a.awaitLog(1, "child has died", map[string]any{"why": errNotReady.Error()})
+	a.awaitLog(1, "child died", map[string]any{"why": errNotReady.Error()})
 	_ = os.Remove(slow)
 	a.pid("/")
 	a.end()

@@ -1,9 +1,9 @@
 package prefork
 
-// self.go owns a child's own life: it serves on the sockets it was passed,
-// reports, and does what its parent says. Rule: once it serves, only its parent
-// ends it; whoever else asks it to end makes it ask its parent, so that another
-// child is ready first.
+// self.go is a child's life: it serves the inherited sockets, reports, and obeys
+// its parent. Only the parent ends a child that serves: a child that is asked to
+// exit by a signal or by its context asks its parent, which starts a replacement
+// first.
 
 import (
 	"context"
@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// reportInterval is how often a child reports. The first reports, and those
-	// after its first request, come faster: whether it has served anything
-	// decides how soon another one is started if it dies.
+	// reportInterval is the time between reports. The first reports, and those
+	// after the first request, come faster: whether a child has served anything
+	// decides how soon its replacement starts if it dies.
 	reportInterval      = time.Second
 	firstReportInterval = time.Millisecond
 
-	// lookInterval is how often a young child that has served nothing looks
-	// whether it has.
+	// lookInterval is how often a young child checks whether it has served its
+	// first request.
 	lookInterval = 10 * time.Millisecond
 
-	// leaveTime is how long a child that someone else has asked to end waits
-	// for its parent's word.
+	// leaveTime is how long a child that asked to leave waits for its parent's
+	// command.
 	leaveTime = 5 * time.Second
 )
 
@@ -38,14 +38,14 @@ type self struct {
 	link    *link
 	numbers *numbers // nil: no status page shows the requests
 
-	interval time.Duration // of reports
+	interval time.Duration // between reports
 	tick     *time.Timer
 	begun    time.Time
 	reported time.Time
-	proven   bool             // a report has said that it has served something
-	leaving  <-chan time.Time // nil: nobody has asked
-	ended    chan struct{}    // nil: not asked to end
-	last     byte             // the command that asked
+	proven   bool             // a report has said that a request was served
+	leaving  <-chan time.Time // nil: it was not asked to exit
+	ended    chan struct{}    // nil: it is not shutting down
+	last     byte             // the command that started the shutdown
 }
 
 func runChild(ctx context.Context, s *settings) error {
@@ -75,7 +75,7 @@ func newSelf(v *service, l *link) *self {
 	return &self{service: v, link: l, begun: time.Now(), interval: firstReportInterval}
 }
 
-// run serves until the parent says what to do, or a listener fails.
+// run serves until the parent sends a command or a listener fails.
 func (c *self) run(ctx context.Context, commands <-chan byte) error {
 	signals, stop := endSignals()
 	defer stop()
@@ -112,7 +112,7 @@ func (c *self) run(ctx context.Context, commands <-chan byte) error {
 	}
 }
 
-// beat reports if it is time, and at once after the first request.
+// beat reports when it is time, and at once after the first request.
 func (c *self) beat() {
 	if !c.proven && c.Server.Stats().Served > 0 {
 		c.report()
@@ -151,7 +151,7 @@ func (c *self) askToLeave() {
 	}
 }
 
-// quitIfStuck ends the process where handlers never return, so that the log has
+// quitIfStuck ends a process whose handlers never return, so that the log gets
 // their stacks.
 func (c *self) quitIfStuck() {
 	if c.last == endStuck && c.Server.Stats().Abandoned > 0 {
@@ -174,7 +174,7 @@ func (c *self) report() {
 	})
 }
 
-// underWay are the requests for the status page.
+// underWay returns the requests for the status page.
 func (c *self) underWay() []status.Request {
 	if c.numbers == nil {
 		return nil
@@ -188,7 +188,7 @@ func isFull(srv *scgi.Server, st scgi.Stats) bool {
 	return workers > 0 && (st.Busy >= int64(workers) || st.Open >= int64(workers))
 }
 
-// isStuck reports whether abandoned handlers begin to cost workers.
+// isStuck reports whether abandoned handlers start to occupy workers.
 func isStuck(srv *scgi.Server, st scgi.Stats) bool {
 	bound := orDefault(srv.MaxAbandoned, orDefault(srv.MaxWorkers, scgi.DefaultMaxWorkers))
 	return bound > 0 && st.Abandoned >= int64(bound)

@@ -1,8 +1,8 @@
 package prefork
 
-// service.go owns what a process serves, a child or one without children: SCGI
-// on each socket, and the same over HTTP. Rule: it has ended when all that it
-// began has.
+// service.go is what a process serves, with or without children: SCGI on each
+// socket, and HTTP in front of it. It has ended when everything that it started
+// has.
 
 import (
 	"context"
@@ -29,8 +29,8 @@ type service struct {
 	failed  chan error // what a listener's Serve returned
 }
 
-// newService takes the listeners over. back is where the front end finds the
-// server.
+// newService takes the listeners over. back is the address at which the front end
+// reaches the server.
 func newService(s *settings, listeners []net.Listener, front net.Listener, back string) *service {
 	v := &service{settings: s, listeners: listeners, http: front, failed: make(chan error, len(listeners)+1)}
 	if front != nil {
@@ -51,7 +51,8 @@ func (v *service) start() {
 	}
 }
 
-// stop ends the service in order, and cuts what takes too long.
+// stop shuts the service down gracefully, and cuts what takes longer than
+// ShutdownTimeout.
 func (v *service) stop() {
 	ctx, cancel := withTimeout(v.ShutdownTimeout)
 	defer cancel()
@@ -60,7 +61,7 @@ func (v *service) stop() {
 		err = v.front.Shutdown(ctx)
 	}
 	if err = errors.Join(err, v.Server.Shutdown(ctx)); err != nil {
-		v.log.Warn("prefork: requests were cut: they took too long to finish", "pid", os.Getpid())
+		v.log.Warn("prefork: cut requests that did not finish in time", "pid", os.Getpid())
 		v.cut()
 	}
 	v.running.Wait()
@@ -80,7 +81,7 @@ func withTimeout(d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), d)
 }
 
-// unlessClosed is err, or nil where someone has ended the server on purpose.
+// unlessClosed returns err, or nil if the server was closed on purpose.
 func unlessClosed(err error) error {
 	if errors.Is(err, scgi.ErrServerClosed) || errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -88,8 +89,8 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// setLast says whether what waits in the sockets is for this process to answer
-// before it ends, and not for its siblings.
+// setLast tells whether this process, and not its siblings, serves the
+// connections in the sockets before it exits.
 func (v *service) setLast(last bool) {
 	for _, l := range v.listeners {
 		if own, ok := l.(*listen.Listener); ok {

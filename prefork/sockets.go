@@ -1,7 +1,7 @@
 package prefork
 
-// sockets.go owns the sockets that a Program names, and how a parent holds them:
-// open from its start to its end, whatever becomes of the children.
+// sockets.go opens the sockets of a Program. A parent holds them open from its
+// start to its end, whatever happens to its children.
 
 import (
 	"errors"
@@ -11,16 +11,16 @@ import (
 	"example.com/scgi/internal/listen"
 )
 
-var errFrontEnd = errors.New("prefork: inside Chroot, HTTPAddr can't reach a unix socket: serve TCP, or no HTTP")
+var errFrontEnd = errors.New("prefork: with Chroot, HTTPAddr needs a TCP Addr: a unix socket is out of reach")
 
-// opened are the listeners that a Program names.
+// opened is the listeners of a Program.
 type opened struct {
 	scgi []*listen.Listener
-	http *listen.Listener // nil: none
+	http *listen.Listener // nil: no HTTP
 }
 
-// openListeners opens Addr, and HTTPAddr if there is one: both or, with an error,
-// none.
+// openListeners opens Addr and, if set, HTTPAddr. It opens both or returns an
+// error.
 func openListeners(s *settings) (*opened, error) {
 	scgi, err := listen.All(s.Addr)
 	if err != nil {
@@ -43,7 +43,7 @@ func openListeners(s *settings) (*opened, error) {
 	return o, nil
 }
 
-// all are those for SCGI, and then the one for HTTP.
+// all returns the SCGI listeners, and then the HTTP one.
 func (o *opened) all() []*listen.Listener {
 	if o.http == nil {
 		return o.scgi
@@ -57,7 +57,7 @@ func (o *opened) close() {
 	}
 }
 
-// names are the addresses as they were opened: for OnReady.
+// names returns the addresses for OnReady.
 func (o *opened) names(s *settings) (addr, httpAddr string) {
 	addr = s.Addr
 	if a := o.scgi[0].Addr(); len(o.scgi) == 1 {
@@ -72,18 +72,18 @@ func (o *opened) names(s *settings) (addr, httpAddr string) {
 	return addr, httpAddr
 }
 
-// back is where the front end finds the server.
+// back returns the address at which the front end reaches the server.
 func (o *opened) back() string { return dialable(o.scgi[0].Addr()) }
 
-// sockets are a parent's: bare descriptors.
+// sockets holds a parent's sockets as bare descriptors.
 type sockets struct {
 	legacy
 	name, httpName string   // for OnReady
 	fds            []int    // in the order in which children get them
-	remove         []func() // the files of unix sockets
+	remove         []func() // remove the files of unix sockets
 }
 
-// openSockets opens what s names.
+// openSockets opens the sockets of s.
 func openSockets(s *settings) (*sockets, error) {
 	o, err := openListeners(s)
 	if err != nil {
@@ -114,8 +114,8 @@ func (k *sockets) close() {
 	k.fds, k.remove = nil, nil
 }
 
-// lastCommand is what children are told when all are to end. What waits in a
-// supervisor's socket is for the program's next start.
+// lastCommand returns the command for children when the whole program stops.
+// Connections in a supervisor's socket are left for the program's next start.
 func (k *sockets) lastCommand() byte {
 	if k.Bound {
 		return endLast
@@ -123,13 +123,13 @@ func (k *sockets) lastCommand() byte {
 	return endShared
 }
 
-// isForeign reports whether the sockets of addr are a supervisor's.
+// isForeign reports whether a supervisor holds the sockets of addr.
 func isForeign(addr string) bool {
 	return strings.HasPrefix(addr, "fd:") || strings.HasPrefix(addr, "systemd:")
 }
 
-// dialable is the address, in the grammar of scgi.Listen, at which a listener is
-// reached from here.
+// dialable returns the address, in the grammar of scgi.Listen, at which this host
+// reaches a listener.
 func dialable(a net.Addr) string {
 	switch a := a.(type) {
 	case *net.UnixAddr:

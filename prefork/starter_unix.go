@@ -2,9 +2,9 @@
 
 package prefork
 
-// starter_unix.go owns the start of a child. Rule: one thread starts all of them
-// and lives as long as the parent. To Linux the thread that starts a process is
-// its parent, and the thread's end would kill it (golang/go#27505).
+// starter_unix.go starts children. One thread starts all of them and lives as
+// long as the parent, because on Linux the parent-death signal is sent when the
+// thread that started a process ends (golang/go#27505).
 
 import (
 	"encoding/json"
@@ -30,10 +30,10 @@ func newStarter() *starter {
 	return st
 }
 
-// close ends the thread. No child may be left.
+// close ends the thread. No child may be running.
 func (st *starter) close() { close(st.jobs) }
 
-// start starts a child of exe on the sockets of k.
+// start starts a child of exe with the sockets of k.
 func (st *starter) start(exe *executable, k *sockets) (c *process, err error) {
 	done := make(chan struct{})
 	st.jobs <- func() {
@@ -70,9 +70,9 @@ func startProcess(exe *executable, k *sockets) (*process, error) {
 	return &process{Process: p, exe: exe, commands: tell, reports: hear, started: time.Now()}, nil
 }
 
-// exec starts a process with files, and after them the sockets of k. It leads
-// a process group of its own: what a terminal sends to its foreground group is for
-// the parent alone.
+// exec starts a process with files and then the sockets of k. The process leads
+// its own process group, so only the parent gets what a terminal sends to its
+// foreground group.
 func (e *executable) exec(files []*os.File, k *sockets) (*os.Process, error) {
 	path := program.path
 	if e.file != nil {

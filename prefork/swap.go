@@ -1,8 +1,8 @@
 package prefork
 
-// swap.go owns the replacement of children that still serve: because the program
-// is new, or because they are worn. Rule: a new child serves before an old one is
-// asked to end, and one is replaced at a time.
+// swap.go replaces children that serve: those of an old version, and those that
+// have reached a limit. A new child serves before an old one is asked to exit,
+// and children are replaced one at a time.
 
 import (
 	"fmt"
@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// swap is the replacement under way.
+// A swap is the replacement under way.
 type swap struct {
-	in  *process // it starts; nil: no replacement is under way
-	out *process // it serves; nil once it has ended by itself
+	in  *process // the new child, while it starts; nil: no replacement is under way
+	out *process // the old child; nil once it has exited by itself
 	why string
 }
 
-// isExtra reports whether there is one child more than there should be.
+// isExtra reports whether one child more than want exists.
 func (s *swap) isExtra() bool { return s.in != nil && s.out != nil }
 
 // bounds are a child's own MaxRequests, MaxMemory and MaxAge; zero or negative is
-// none.
+// no bound.
 type bounds struct {
 	requests, memory int64
 	age              time.Duration
@@ -31,8 +31,8 @@ func (p *parent) drawBounds() bounds {
 	return bounds{raise(p.MaxRequests), raise(p.MaxMemory), raise(p.MaxAge)}
 }
 
-// raise adds up to a tenth. Zero stays zero: in gunicorn, no bound and a jitter
-// made a bound (benoitc/gunicorn#1978).
+// raise adds up to a tenth. Zero stays zero: gunicorn's jitter turned no bound
+// into one (benoitc/gunicorn#1978).
 func raise[T int64 | time.Duration](bound T) T {
 	if bound < 10 {
 		return bound
@@ -40,29 +40,29 @@ func raise[T int64 | time.Duration](bound T) T {
 	return bound + rand.N(bound/10)
 }
 
-// worn says why a child is to be replaced; empty if it is not.
+// worn returns why a child must be replaced, or "" if it need not be.
 func (c *process) worn(now *executable) (why string) {
 	served := c.report.Stats.Served
 	switch {
 	case c.state != serving:
 		return ""
 	case c.report.Stuck:
-		return fmt.Sprintf("%d of its handlers do not return", c.report.Stats.Abandoned)
+		return fmt.Sprintf("its abandoned handlers reached MaxAbandoned: %d", c.report.Stats.Abandoned)
 	case c.report.Leave:
-		return "it was told to by a signal, or by its own main"
+		return "a signal or its own context ended it"
 	case c.exe != now:
 		return whyReload
 	case c.bounds.requests > 0 && served >= c.bounds.requests:
 		return fmt.Sprintf("it has served %d requests", served)
 	case c.bounds.age > 0 && time.Since(c.started) >= c.bounds.age:
-		return "it is old"
+		return "it reached its maximum age"
 	case c.bounds.memory > 0 && c.memory >= c.bounds.memory:
-		return fmt.Sprintf("it holds %d bytes", c.memory)
+		return fmt.Sprintf("it uses %d bytes of memory", c.memory)
 	}
 	return ""
 }
 
-// swapNext begins the next replacement, if there is one to do.
+// swapNext starts the next replacement, if there is one to make.
 func (p *parent) swapNext() {
 	if p.swap.in != nil || !p.cameUp {
 		return
@@ -90,8 +90,7 @@ func (p *parent) swapNext() {
 	}
 }
 
-// nextWorn is the child to be replaced next: a stuck one before the others, an
-// old one before a young one.
+// nextWorn returns the child to replace next: stuck ones first, then the oldest.
 func (p *parent) nextWorn() (out *process, why string) {
 	now := p.exe
 	if p.reload.next != nil {
@@ -106,7 +105,7 @@ func (p *parent) nextWorn() (out *process, why string) {
 	return out, why
 }
 
-// swapIn is called when c begins to serve.
+// swapIn is called when c starts to serve.
 func (p *parent) swapIn(c *process) {
 	if c != p.swap.in {
 		return
@@ -125,8 +124,8 @@ func (p *parent) swapIn(c *process) {
 	}
 }
 
-// swapLost is called when c has ended, because of err. It reports whether that
-// was a failure of the new program, not of the one that children run.
+// swapLost is called when c has exited because of err. It reports whether the new
+// program failed, and not the one that children run.
 func (p *parent) swapLost(c *process, err error) bool {
 	switch c {
 	case p.swap.out:

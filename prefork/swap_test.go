@@ -21,7 +21,7 @@ func TestRecycled(t *testing.T) {
 		why  string
 	}{
 		{"requests", role{MaxRequests: 3}, "it has served 3 requests"},
-		{"age", role{MaxAge: 200 * time.Millisecond}, "it is old"},
+		{"age", role{MaxAge: 200 * time.Millisecond}, "it reached its maximum age"},
 		{"memory", role{MaxMemory: 1}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestRecycled(t *testing.T) {
 			if test.why != "" {
 				want["why"] = test.why
 			}
-			a.awaitLog(1, "child has ended", want)
+			a.awaitLog(1, "child exited", want)
 			if next := a.pid("/"); next == pid {
 				t.Error("it was not replaced")
 			}
@@ -49,7 +49,7 @@ func TestRecycled(t *testing.T) {
 func TestRecycledOneByOne(t *testing.T) {
 	// Long enough for all three to serve before the first is old, on a busy machine too.
 	a := run(t, role{MaxProcesses: 3, MinProcesses: 3, MaxAge: time.Second})
-	a.awaitLog(6, "child has ended", nil)
+	a.awaitLog(6, "child exited", nil)
 	a.end()
 	a.checkOrder(3)
 }
@@ -64,11 +64,11 @@ func (a *app) checkOrder(n int) {
 	serving, asked, full := 0, 0, false
 	for _, r := range a.log {
 		switch r["msg"] {
-		case "prefork: child serves":
+		case "prefork: child is serving":
 			serving++
 			full = full || serving == n
-		case "prefork: child is asked to end":
-			if r["why"] == "the program ends" {
+		case "prefork: stopping child":
+			if r["why"] == "the program is stopping" {
 				return
 			}
 			asked++
@@ -76,7 +76,7 @@ func (a *app) checkOrder(n int) {
 			if full && serving < n || asked > 1 {
 				a.t.Errorf("%d serve and %d are to end: %v", serving, asked, r)
 			}
-		case "prefork: child has ended":
+		case "prefork: child exited":
 			asked--
 		}
 	}
@@ -101,12 +101,12 @@ func TestChildToldToEnd(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	pid, answered := a.held()
 	signalTo(t, pid, syscall.SIGTERM)
-	a.awaitLog(1, "child is asked to end", map[string]any{"pid": pid})
+	a.awaitLog(1, "stopping child", map[string]any{"pid": pid})
 	a.release(pid)
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
-	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.awaitLog(1, "child exited", map[string]any{"pid": pid})
 	a.pid("/")
 	a.end()
 	a.checkOrder(1)
@@ -175,14 +175,14 @@ func versionOf(t *testing.T, pid int) os.FileInfo {
 // SIGHUP: children of the new program, one after the other, and the parent stays.
 func TestReload(t *testing.T) {
 	a, link := linked(t, role{MaxProcesses: 3, MinProcesses: 3})
-	a.awaitLog(3, "child serves", nil)
+	a.awaitLog(3, "child is serving", nil)
 	held, answered := a.held()
 	old := a.children()
 	other := otherVersion(t)
 	relink(t, link, other)
 	a.signal(syscall.SIGHUP)
 	a.awaitLog(1, "reloaded", map[string]any{"serving": 3})
-	a.awaitLog(2, "child has ended", nil)
+	a.awaitLog(2, "child exited", nil)
 	want, err := os.Stat(other)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +214,7 @@ func TestReloadUnderNohup(t *testing.T) {
 	a.open()
 	pid := a.pid("/")
 	a.signal(syscall.SIGHUP)
-	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.awaitLog(1, "child exited", map[string]any{"pid": pid})
 	a.signal(syscall.SIGINT)
 	if err := a.wait(); err != nil {
 		t.Error(err)
@@ -234,7 +234,7 @@ func TestReloadOfBrokenProgram(t *testing.T) {
 	for _, program := range []string{broken, broken + ".missing"} {
 		relink(t, link, program)
 		a.signal(syscall.SIGHUP)
-		a.awaitLog(1, "the new program does not come up; the old one goes on", map[string]any{"serving": 1})
+		a.awaitLog(1, "reload failed; keeping the old program", map[string]any{"serving": 1})
 		if next := a.pid("/"); next != pid {
 			t.Errorf("process %d has taken the place of %d", next, pid)
 		}
@@ -246,7 +246,7 @@ func TestReloadOfBrokenProgram(t *testing.T) {
 	}
 	relink(t, link, os.Args[0])
 	a.signal(syscall.SIGHUP)
-	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.awaitLog(1, "child exited", map[string]any{"pid": pid})
 	a.pid("/")
 	a.end()
 }
@@ -258,7 +258,7 @@ func TestReloadMends(t *testing.T) {
 	a, _ := linked(t, role{MaxProcesses: 1, Fail: fail})
 	makeFile(t, fail)
 	signalTo(t, a.pid("/"), syscall.SIGKILL)
-	a.awaitLog(1, "a child died at its start; trying again", map[string]any{"failures": 5})
+	a.awaitLog(1, "child failed to start; retrying", map[string]any{"failures": 5})
 	_ = os.Remove(fail)
 	began := time.Now()
 	a.signal(syscall.SIGHUP)
@@ -287,7 +287,7 @@ func TestChdir(t *testing.T) {
 	}
 	pid := a.pid("/")
 	a.signal(syscall.SIGHUP)
-	a.awaitLog(1, "child has ended", map[string]any{"pid": pid})
+	a.awaitLog(1, "child exited", map[string]any{"pid": pid})
 	a.pid("/")
 	a.end()
 	if exists(path) {
@@ -302,7 +302,7 @@ func TestReloadWithOtherAddress(t *testing.T) {
 	pid := a.pid("/")
 	makeFile(t, moved)
 	a.signal(syscall.SIGHUP)
-	a.awaitLog(1, "the new program does not come up; the old one goes on", nil)
+	a.awaitLog(1, "reload failed; keeping the old program", nil)
 	a.awaitNoise(errAddresses.Error())
 	if next := a.pid("/"); next != pid {
 		t.Error("it was replaced")

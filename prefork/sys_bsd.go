@@ -6,5 +6,5 @@ import "syscall"
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// killLeft kills what a child that died has left behind in its process group.
+// killLeft kills what a dead child leaves behind in its process group.
 func killLeft(child int) { _ = syscall.Kill(-child, syscall.SIGKILL) }

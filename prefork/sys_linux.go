@@ -1,7 +1,6 @@
 package prefork
 
-// sys_linux.go owns what Linux does for parents and children beyond other
-// systems.
+// sys_linux.go is what only Linux offers to parents and children.
 
 import (
 	"fmt"
@@ -13,23 +12,23 @@ import (
 	"unsafe"
 )
 
-// hasFDPaths says that /proc/self/fd leads to a file as it was opened.
+// hasFDPaths says that /proc/self/fd/N opens the very file that N refers to.
 const hasFDPaths = true
 
-// childAttr begins a session, which no process that the child starts leaves
-// unless it means to. See killLeft.
+// childAttr starts a session, which the processes that a child starts leave only
+// by calling setsid. See killLeft.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// dieWithParent asks for the signal that childAttr asks for, too: giving up root
-// has taken it back.
+// dieWithParent asks again for the parent-death signal of childAttr: giving up
+// root has cleared it.
 func dieWithParent() {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0)
 }
 
-// setProcessName gives a process that was started by a file descriptor the name
-// that ps and pkill know the program by.
+// setProcessName gives a process that was started by a file descriptor the
+// program's name, for ps and pkill.
 func setProcessName(path string) {
 	var name [16]byte
 	copy(name[:15], filepath.Base(path))
@@ -39,8 +38,8 @@ func setProcessName(path string) {
 // oomHandicap is added to a child's oom_score_adj: a tenth of the memory.
 const oomHandicap = 100
 
-// preferToParent lets the kernel, when memory is short, kill this child before
-// its parent.
+// preferToParent makes the kernel kill this child before its parent when memory
+// is short.
 func preferToParent() {
 	const path = "/proc/self/oom_score_adj"
 	text, _ := os.ReadFile(path)
@@ -49,15 +48,15 @@ func preferToParent() {
 	}
 }
 
-// oomKills is how many processes of this cgroup the kernel has killed for lack
-// of memory.
+// oomKills returns how many processes of this cgroup the kernel has killed for
+// lack of memory.
 func oomKills() (n int64) {
 	text, _ := os.ReadFile("/proc/self/cgroup")
 	for line := range strings.Lines(string(text)) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number:controllers:path
 		switch {
 		case len(fields) < 3:
-		case fields[1] == "": // version 2
+		case fields[1] == "": // cgroup v2
 			n = max(n, oomCount("/sys/fs/cgroup", fields[2], "memory.events"))
 		case fields[1] == "memory":
 			n = max(n, oomCount("/sys/fs/cgroup/memory", fields[2], "memory.oom_control"))
@@ -66,8 +65,8 @@ func oomKills() (n int64) {
 	return n
 }
 
-// oomCount reads the line "oom_kill N". In a container the root of what is
-// mounted may be the cgroup itself.
+// oomCount reads the line "oom_kill N". In a container the mounted root may be
+// the cgroup itself.
 func oomCount(mount, group, file string) int64 {
 	text, err := os.ReadFile(filepath.Join(mount, group, file))
 	if err != nil {
@@ -82,7 +81,7 @@ func oomCount(mount, group, file string) int64 {
 	return 0
 }
 
-// monotonicUsec is the clock of systemd's MONOTONIC_USEC.
+// monotonicUsec returns the clock of systemd's MONOTONIC_USEC.
 func monotonicUsec() int64 {
 	const clockMonotonic = 1
 	var now syscall.Timespec

@@ -2,8 +2,8 @@
 
 package prefork
 
-// sys_notlinux.go owns what is left of that elsewhere. Children find out by the
-// end of their pipe that their parent is gone.
+// sys_notlinux.go replaces sys_linux.go on other systems. There a child notices
+// its parent's death by the end of its pipe.
 
 const hasFDPaths = false
 

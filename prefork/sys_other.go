@@ -2,9 +2,9 @@
 
 package prefork
 
-// sys_other.go owns what is left where processes inherit no sockets, as on
-// Windows: one process, which serves by itself. Rule: what can't be done is an
-// error from the start.
+// sys_other.go is for systems on which processes inherit no sockets, such as
+// Windows. A program runs there without children; a Program that needs them fails
+// before it opens anything.
 
 import (
 	"errors"

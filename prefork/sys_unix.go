@@ -2,7 +2,7 @@
 
 package prefork
 
-// sys_unix.go owns the small calls that every unix has.
+// sys_unix.go wraps system calls that every unix has.
 
 import (
 	"os"
@@ -14,7 +14,7 @@ func closeOnExec(fd int) { syscall.CloseOnExec(fd) }
 
 func closeFD(fd int) { _ = syscall.Close(fd) }
 
-// nonblocking makes a file of a pipe's end that can have deadlines.
+// nonblocking makes a file with deadlines of a pipe's end.
 func nonblocking(fd int, name string) (*os.File, error) {
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, err
@@ -32,14 +32,14 @@ func readFD(fd int, b []byte) (n int) {
 	}
 }
 
-// parentSignals are those that a parent acts on. Started to ignore one, as by nohup, it
-// acts on it all the same: a reload survives the hang-up, which is what nohup is for,
-// and a supervisor's SIGHUP must not be lost.
+// parentSignals are the signals that a parent handles. It handles them even if it
+// was started to ignore them, as by nohup: a reload outlives the hang-up, and a
+// supervisor's SIGHUP is not lost.
 func parentSignals() (signals <-chan os.Signal, stop func()) {
 	return notify(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 }
 
-// endSignals are those that tell a process without children to end.
+// endSignals are the signals that end a process without children.
 func endSignals() (signals <-chan os.Signal, stop func()) {
 	return notify(syscall.SIGTERM, syscall.SIGINT)
 }
@@ -50,27 +50,27 @@ func notify(sigs ...os.Signal) (<-chan os.Signal, func()) {
 	return c, func() { signal.Stop(c) }
 }
 
-// disregard lets signals of no meaning here pass. They are not ignored, since
-// that is passed on to programs that a handler starts.
+// disregard catches signals that mean nothing here. It does not ignore them,
+// because programs that a handler starts would inherit that.
 func disregard(sigs ...os.Signal) (stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, sigs...)
 	return func() { signal.Stop(c) }
 }
 
-// survive makes the process outlive those who read its log.
+// survive lets the process outlive the readers of its log.
 func survive() (stop func()) { return disregard(syscall.SIGPIPE) }
 
-// surviveReload is for children: pkill -HUP reaches them as well.
+// surviveReload is for children, which pkill -HUP reaches too.
 func surviveReload() (stop func()) { return disregard(syscall.SIGHUP) }
 
 func isReload(sig os.Signal) bool { return sig == syscall.SIGHUP }
 
-// quit makes this process write its stacks and end.
+// quit makes this process write its stacks and exit.
 func quit() { _ = syscall.Kill(os.Getpid(), syscall.SIGQUIT) }
 
-// quitProcess makes another do so. One that is stopped stays so: going on to its
-// end, it would take connections with it.
+// quitProcess makes another process do so. It does not continue a stopped one,
+// which would accept connections before it exits.
 func quitProcess(p *os.Process) { _ = p.Signal(syscall.SIGQUIT) }
 
 func isKilled(end *os.ProcessState) bool {
