@@ -2,7 +2,7 @@
 
 package prefork
 
-// demand_test.go owns the tests of how many children there are.
+// demand_test.go tests how the number of children grows and shrinks.
 
 import (
 	"os"

@@ -2,7 +2,7 @@
 
 package prefork
 
-// end_test.go owns the tests of the program's end.
+// end_test.go tests how the program shuts down.
 
 import (
 	"os"

@@ -2,7 +2,7 @@
 
 package prefork
 
-// hang_test.go owns the tests of children that do not die by themselves.
+// hang_test.go tests children that hang.
 
 import (
 	"os"

@@ -2,7 +2,7 @@
 
 package prefork
 
-// inherit_test.go owns the tests of what processes pass to each other.
+// inherit_test.go tests what a parent passes to its children.
 
 import (
 	"errors"

@@ -2,7 +2,8 @@
 
 package prefork
 
-// replace_test.go owns the tests of children that die. Rule: each dies in truth.
+// replace_test.go tests that children that die are replaced. Each child really
+// dies.
 
 import (
 	"errors"

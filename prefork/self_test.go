@@ -1,6 +1,6 @@
 package prefork
 
-// self_test.go owns the tests of what a child says to its parent.
+// self_test.go tests the reports that a child sends to its parent.
 
 import (
 	"io"

@@ -2,7 +2,7 @@
 
 package prefork
 
-// swap_test.go owns the tests of children that are replaced while they serve.
+// swap_test.go tests the replacement of children that serve.
 
 import (
 	"fmt"

@@ -2,7 +2,7 @@
 
 package listen
 
-// system_bsd.go owns the system calls for which the BSDs differ from Linux.
+// system_bsd.go wraps the system calls for which the BSDs differ from Linux.
 
 import (
 	"io/fs"

@@ -1,6 +1,6 @@
 package listen
 
-// system_linux.go owns the system calls for which Linux differs from the BSDs.
+// system_linux.go wraps the system calls for which Linux differs from the BSDs.
 
 import (
 	"io/fs"

@@ -3,8 +3,8 @@
 // Programs of package app and the command scgi share it.
 package program
 
-// program.go owns what these programs have in common. Rule: it knows no flag
-// that only some of them have.
+// program.go defines the flags, output and exit status that these programs
+// share. Flags that only one of them has stay there.
 
 import (
 	"cmp"

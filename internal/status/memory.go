@@ -1,6 +1,6 @@
 package status
 
-// memory.go owns how much memory a process has.
+// memory.go measures the memory of a process.
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 package status
 
-// words.go owns how numbers and strangers' words are written for people.
+// words.go formats numbers and untrusted strings for people.
 
 import (
 	"fmt"
