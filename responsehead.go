@@ -6,7 +6,6 @@ package scgi
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -86,7 +85,10 @@ func (w *response) appendHead(b []byte) (_ []byte, typed bool) {
 	}
 	b = append(b, "\r\n"...)
 	var few [16]string
-	names := slices.AppendSeq(few[:0], maps.Keys(w.header))
+	names := few[:0]
+	for name := range w.header {
+		names = append(names, name)
+	}
 	slices.Sort(names)
 	coded := false
 	for _, name := range names {
