@@ -2,13 +2,15 @@
 
 package scgi
 
-// alloc_test.go bounds the allocations of an exchange. The client makes plain system
-// calls on a buffer of its own, so that only the server allocates. (The race detector
-// allocates too, and other systems accept through package net.)
+// alloc_test.go bounds what an exchange allocates, and what a silent connection costs. The
+// client makes plain system calls on a buffer of its own, so that only the server
+// allocates. (The race detector allocates too, and other systems accept through package
+// net.)
 
 import (
 	"context"
 	"io"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -90,4 +92,27 @@ func readAll(fd int, p []byte) (n int, err error) {
 		}
 	}
 	return n, io.ErrShortBuffer
+}
+
+// The goroutine of a connection that says nothing keeps to the stack of 2 KiB that it
+// starts with, which is most of what such a connection costs.
+func TestStackOfSilentConnections(t *testing.T) {
+	const peers, most = 500, 3 << 10
+	l := scgitest.Listen(t, "unix")
+	s := &Server{}
+	scgitest.Serve(t, s, l, ErrServerClosed)
+	scgitest.Ask(t, l.Addr(), scgitest.Get("/"))
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range peers {
+		scgitest.Dial(t, l.Addr())
+		for s.Stats().Reading <= int64(i) {
+			runtime.Gosched()
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if cost := (int64(after.StackInuse) - int64(before.StackInuse)) / peers; cost > most {
+		t.Errorf("the stack of a connection has %d bytes, want at most %d", cost, most)
+	}
 }

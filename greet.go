@@ -109,7 +109,7 @@ func (s *Server) greet(c *conn, buf []byte) bool {
 	case refused != nil:
 		go s.refuse(c, buf[0], refused)
 	case x == nil:
-		go s.awaitHeader(c, append([]byte(nil), buf[:n]...))
+		s.greetLater(c, append([]byte(nil), buf[:n]...))
 	default:
 		s.pool.submit(x)
 	}
@@ -122,10 +122,17 @@ func (s *Server) greetAgain(late []*conn, buf []byte) []*conn {
 	for i, c := range late {
 		late[i] = nil
 		if !s.greet(c, buf) {
-			go s.awaitHeader(c, nil)
+			s.greetLater(c, nil)
 		}
 	}
 	return late[:0]
+}
+
+// greetLater starts the goroutine that waits for the rest of a header. It sets the
+// deadline here, since that needs more stack than a goroutine has at first.
+func (s *Server) greetLater(c *conn, got []byte) {
+	err := s.setHeaderDeadline(c)
+	go s.awaitHeader(c, got, err)
 }
 
 // begin returns the exchange whose header is in got; nil, nil while the header is
@@ -163,9 +170,9 @@ func statusOf(reason error) int {
 
 // awaitHeader waits for the rest of a header. It runs on a goroutine of its own, and
 // holds no worker.
-func (s *Server) awaitHeader(c *conn, got []byte) {
+func (s *Server) awaitHeader(c *conn, got []byte, err error) {
 	s.count.reading.Add(1)
-	x, got, refused := s.readHeader(c, got)
+	x, got, refused := s.readHeader(c, got, err)
 	s.count.reading.Add(-1)
 	switch {
 	case x != nil:
@@ -178,18 +185,16 @@ func (s *Server) awaitHeader(c *conn, got []byte) {
 	}
 }
 
-func (s *Server) readHeader(c *conn, got []byte) (*exchange, []byte, *refusal) {
-	if err := s.setHeaderDeadline(c); err != nil {
-		return nil, nil, headerEnd(err)
-	}
-	for {
-		if err := c.Receive(func(b []byte) { got = s.appendInput(got, b) }); err != nil {
-			return nil, got, headerEnd(err)
+func (s *Server) readHeader(c *conn, got []byte, err error) (*exchange, []byte, *refusal) {
+	for err == nil {
+		if err = c.Receive(func(b []byte) { got = s.appendInput(got, b) }); err != nil {
+			break
 		}
 		if x, refused := s.begin(c, got); x != nil || refused != nil {
 			return x, got, refused
 		}
 	}
+	return nil, got, headerEnd(err)
 }
 
 // appendInput appends b to got, the beginning of a request. Its array doubles
