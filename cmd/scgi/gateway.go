@@ -1,7 +1,7 @@
 package main
 
-// gateway.go owns the command that shows an SCGI server to a browser. Rule: it
-// is gateway.New behind an http.Server, and nothing more.
+// gateway.go serves an SCGI app over HTTP: gateway.New behind an http.Server, and
+// nothing more.
 
 import (
 	"context"
@@ -22,20 +22,21 @@ import (
 
 const frontHelp = `usage: scgi gateway [flags] ADDR
 
-Gateway serves HTTP and passes each request on to the SCGI server at ADDR: an
-app in a browser, without a web server. WebSocket and event streams work.
+Gateway serves HTTP and passes each request on to the SCGI server at ADDR, so
+that a browser reaches an app without a web server. WebSocket and event streams
+work.
 
-  -http ADDR   serve HTTP here, instead of on 127.0.0.1:8080
+  -http ADDR   serve HTTP on ADDR (127.0.0.1:8080)
 
-It passes the request on as it came, but for the fields Forwarded and
-X-Forwarded-*, and says nothing in REMOTE_USER or HTTPS. It is for development
-and for hosts that have no web server.
+It drops the fields Forwarded and X-Forwarded-*, passes the rest of the request
+on unchanged, and sets neither REMOTE_USER nor HTTPS. It is for development and
+for hosts without a web server.
 
-A server that can't be reached, or breaks its reply, is a 502, one that is too
-slow a 504; standard error says why.
+If the server can't be reached or breaks off its reply, the client gets a 502;
+if it is too slow, a 504. Standard error says why.
 ` + servingHelp
 
-// stopTime is what requests under way have when the command is to end.
+// stopTime bounds a graceful shutdown.
 const stopTime = 10 * time.Second
 
 type front struct{ http string }
@@ -48,7 +49,7 @@ func (c *front) define(flags *flag.FlagSet) {
 
 func (c *front) run(args []string) error {
 	if len(args) != 1 {
-		return misuse("the address of one SCGI server is needed; see scgi help gateway")
+		return misuse("want the address of one SCGI server; see scgi help gateway")
 	}
 	if err := checkAddr(args[0]); err != nil {
 		return err
@@ -58,7 +59,7 @@ func (c *front) run(args []string) error {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal is the system's to handle
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	srv := &http.Server{Handler: gateway.New(args[0]), ReadHeaderTimeout: scgi.DefaultReadHeaderTimeout}
 	fmt.Printf("http://%s/\n", l.Addr())
 	stopped := make(chan struct{})

@@ -1,8 +1,8 @@
 package main
 
-// get.go owns one request and what is shown of it. Rule: the request is the
-// Transport's, as any client's in Go, and what -v and -i show are the bytes on
-// the connection, not what was made of them.
+// get.go asks an SCGI server for one page, as curl does. gateway.Transport sends
+// the request, as it does for any Go client; -v and -i show the bytes on the
+// connection, before they are parsed.
 
 import (
 	"cmp"
@@ -25,28 +25,28 @@ import (
 
 const getHelp = `usage: scgi get [flags] ADDR [PATH]
 
-Get sends a request to the SCGI server at ADDR and writes the body of its reply
-to standard output. PATH is / unless given; a URL names the host and https too.
+Get sends a request to the SCGI server at ADDR and writes the body of the reply
+to standard output. The default PATH is /; a URL also sets the host and HTTPS.
 
-  -X METHOD         GET unless given, or POST with -d
+  -X METHOD         the method (GET, or POST with -d)
   -H 'NAME: VALUE'  send a header field
-  -d DATA           send a body: DATA, or with @FILE a file, with - the input
+  -d DATA           send DATA as the body; @FILE is a file, - is standard input
   -e NAME=VALUE     send a variable, such as REMOTE_USER or SCRIPT_NAME
   -f                exit with 22, without the body, if the status is an error
   -i                write the reply's header too
   -m TIME           give up after TIME, such as 5s
   -o FILE           write to FILE
-  -raw FILE         send the bytes of FILE as they are, write those that come
+  -raw FILE         send FILE unchanged, and write the reply unchanged
   -v                show the variables sent and the header received
 
 It exits with curl's statuses:
-  0 done               7 can't connect     26 can't read FILE
-  2 wrong arguments    8 no SCGI reply     28 no reply in time
-  6 unknown host      18 the reply is cut  52 closed without a reply
-  22 HTTP error (-f)  23 can't write       56 the connection broke
+  0 success            7 can't connect     26 can't read FILE
+  2 wrong arguments    8 not a CGI reply   28 timeout
+  6 unknown host      18 incomplete reply  52 closed without a reply
+  22 HTTP error (-f)  23 can't write       56 connection lost
 `
 
-// The statuses of curl(1) that get exits with.
+// Exit statuses of get, taken from curl(1).
 const (
 	exitHost    = 6
 	exitConnect = 7
@@ -65,13 +65,13 @@ const dialTime = 60 * time.Second
 
 type get struct {
 	method, output, raw    string
-	data                   *string // nil: no body
+	data                   *string // nil for no body
 	fields, env            list
 	fail, include, verbose bool
 	limit                  time.Duration
 
 	addr                 string
-	network, networkAddr string // of the connection
+	network, networkAddr string // as last dialed
 	wire                 wiretap
 }
 
@@ -92,7 +92,7 @@ func (c *get) define(flags *flag.FlagSet) {
 
 func (c *get) run(args []string) error {
 	if len(args) < 1 || len(args) > 2 {
-		return misuse("the address of an SCGI server is needed, and a path at most; see scgi help get")
+		return misuse("want the address of an SCGI server and at most one path; see scgi help get")
 	}
 	c.addr = args[0]
 	if err := checkAddr(c.addr); err != nil {
@@ -126,7 +126,7 @@ func (c *get) run(args []string) error {
 	return c.show(resp)
 }
 
-// variables are those of -e.
+// variables returns the variables given by -e.
 func (c *get) variables() (map[string]string, error) {
 	env := make(map[string]string)
 	for _, e := range c.env {
@@ -135,25 +135,25 @@ func (c *get) variables() (map[string]string, error) {
 			return nil, misuse("-e %.200q: a variable is NAME=VALUE", e)
 		}
 		if name == "CONTENT_LENGTH" || name == "SCGI" {
-			return nil, misuse("-e %.200q: get sends it by itself; -raw sends any bytes", e)
+			return nil, misuse("-e %.200q: get sets this variable itself; -raw sends any bytes", e)
 		}
 		env[name] = value
 	}
 	return env, nil
 }
 
-// request makes the request that the flags ask for.
+// request builds the request from the flags.
 func (c *get) request(ctx context.Context, path string) (*http.Request, error) {
 	u, err := url.ParseRequestURI(path)
 	if err != nil {
-		return nil, misuse("%.200q is no path, such as /app/page?query, and no URL", path)
+		return nil, misuse("%.200q is neither a path, such as /app/page?query, nor a URL", path)
 	}
 	u.Scheme, u.Host = cmp.Or(u.Scheme, "http"), cmp.Or(u.Host, "localhost")
 	req := (&http.Request{Method: cmp.Or(c.method, http.MethodGet), URL: u, Header: make(http.Header)}).WithContext(ctx)
 	for _, field := range c.fields {
 		name, value, ok := strings.Cut(field, ":")
 		if !ok || strings.ContainsAny(name, "_ ") {
-			return nil, misuse("-H %.200q: a field is NAME: VALUE, without _ in its name; a variable is -e HTTP_NAME=VALUE", field)
+			return nil, misuse("-H %.200q: a field is NAME: VALUE, with no _ in NAME; to set a variable, use -e HTTP_NAME=VALUE", field)
 		}
 		req.Header.Add(name, strings.TrimSpace(value))
 	}
@@ -162,7 +162,7 @@ func (c *get) request(ctx context.Context, path string) (*http.Request, error) {
 	return req, c.addBody(req)
 }
 
-// addBody gives req the body that -d names.
+// addBody sets the body given by -d.
 func (c *get) addBody(req *http.Request) error {
 	if c.data == nil {
 		return nil
@@ -192,7 +192,7 @@ func (c *get) addBody(req *http.Request) error {
 	return nil
 }
 
-// show writes the reply.
+// show writes the reply to the output.
 func (c *get) show(resp *http.Response) error {
 	if c.wire.speaksHTTP() && resp.StatusCode == http.StatusBadRequest {
 		return c.errHTTP()
@@ -224,7 +224,8 @@ func (c *get) openOutput() (output, error) {
 	return output{f}, nil
 }
 
-// output is where the reply goes. Its errors can be told from the connection's.
+// output is the destination of the reply. It marks its errors with exitWrite, so
+// that they differ from the connection's.
 type output struct{ file *os.File }
 
 func (o output) Write(p []byte) (int, error) {
@@ -242,9 +243,9 @@ func (o output) Close() error {
 	return nil
 }
 
-// sendRaw sends a file as it is, and writes what comes. It does not end its side
-// of the connection: no web server does, and servers take it for a client that
-// has gone.
+// sendRaw sends a file unchanged and writes the reply unchanged. It does not shut
+// down its side of the connection: no web server does, and an SCGI server would
+// conclude that the client has gone.
 func (c *get) sendRaw(ctx context.Context) error {
 	b, err := os.ReadFile(c.raw)
 	if err != nil {
@@ -267,7 +268,7 @@ func (c *get) sendRaw(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go conn.Write(b) // an answer may come before the end of it
+	go conn.Write(b) // the server may reply before it has read everything
 	_, err = io.Copy(out, conn)
 	return cmp.Or(err, out.Close())
 }
@@ -282,7 +283,7 @@ func (c *get) dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	return &c.wire, nil
 }
 
-// explain gives err its status, and says what to do about it.
+// explain returns err with its exit status and with advice.
 func (c *get) explain(err error) error {
 	var known *statusError
 	var dns *net.DNSError
@@ -292,7 +293,7 @@ func (c *get) explain(err error) error {
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
-	case errors.As(err, &file): // of -d
+	case errors.As(err, &file): // reading the file of -d failed
 		return &statusError{exitRead, err}
 	case !c.wire.dialed:
 		return misuse("%w", err)
@@ -302,7 +303,7 @@ func (c *get) explain(err error) error {
 		if c.wire.Conn != nil && len(c.wire.received) == 0 && c.answersHTTP() {
 			return c.errHTTP()
 		}
-		return &statusError{exitTimeout, fmt.Errorf("%w: is this an SCGI server, and does its app hang?", err)}
+		return &statusError{exitTimeout, fmt.Errorf("%w: is this an SCGI server, and is its app hanging?", err)}
 	case c.wire.Conn == nil:
 		return c.explainDial(err)
 	case len(c.wire.received) == 0 && !errors.Is(err, syscall.ECONNRESET):
@@ -310,23 +311,23 @@ func (c *get) explain(err error) error {
 	case c.wire.speaksTLS():
 		return &statusError{exitReply, fmt.Errorf("%s speaks TLS, not SCGI", c.addr)}
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &statusError{exitCut, fmt.Errorf("the reply is not whole: %w", err)}
+		return &statusError{exitCut, fmt.Errorf("incomplete reply: %w", err)}
 	case errors.As(err, &broken):
 		return &statusError{exitBroken, err}
 	}
-	return &statusError{exitReply, fmt.Errorf("%w; -v shows what came", err)}
+	return &statusError{exitReply, fmt.Errorf("%w; -v shows what was received", err)}
 }
 
 func (c *get) errHTTP() error {
-	return &statusError{exitReply, fmt.Errorf("%s speaks HTTP, not SCGI; ask it with curl http://%[1]s/", c.addr)}
+	return &statusError{exitReply, fmt.Errorf("%s speaks HTTP, not SCGI; try curl http://%[1]s/", c.addr)}
 }
 
-// probeTime is what an HTTP server has to answer answersHTTP.
+// probeTime bounds the probe in answersHTTP.
 const probeTime = time.Second
 
-// answersHTTP asks a server that is silent. Most HTTP servers wait for the end of
-// a line, which no SCGI request has. The method is none, so that an SCGI server
-// that has an answer for HTTP does not give it.
+// answersHTTP reports whether a silent server speaks HTTP. Most HTTP servers wait
+// for the end of a line, and an SCGI request has none. The method is invalid, so
+// that an SCGI server that recognizes HTTP requests does not recognize this one.
 func (c *get) answersHTTP() bool {
 	conn, err := net.DialTimeout(c.network, c.networkAddr, probeTime)
 	if err != nil {
@@ -342,16 +343,16 @@ func (c *get) answersHTTP() bool {
 	return err == nil && string(answer) == "HTTP/"
 }
 
-// explainDial is explain for a connection that was not made.
+// explainDial is explain for a failed dial.
 func (c *get) explainDial(err error) error {
 	advice := ""
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		advice = ": this user needs the right to write to the socket, and to enter each folder above it"
+		advice = ": this user needs permission to write to the socket and to search each folder above it"
 	case errors.Is(err, fs.ErrNotExist):
-		advice = ": does the app run, and is this its socket?"
+		advice = ": is the app running, and is this its socket?"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		advice = ": nobody listens there; does the app run, and at this address?"
+		advice = ": nothing listens there; is the app running, and at this address?"
 	}
 	return &statusError{exitConnect, fmt.Errorf("%w%s", err, advice)}
 }

@@ -36,7 +36,7 @@ func serveSCGI(t *testing.T, h scgi.Handler) (addr string) {
 	return l.Addr().String()
 }
 
-// echo answers with what it was asked.
+// echo answers with some variables and the body of the request.
 var echo = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("X-App", "echo")
@@ -111,7 +111,7 @@ func TestGetWritesFile(t *testing.T) {
 	}
 }
 
-// Bytes are sent as they are, and shown as they come.
+// With -raw, bytes are sent and written unchanged.
 func TestGetRaw(t *testing.T) {
 	addr := serveSCGI(t, echo)
 	file := filepath.Join(t.TempDir(), "file")
@@ -128,8 +128,8 @@ func TestGetRaw(t *testing.T) {
 	}
 }
 
-// reply is a server that answers each connection with the same bytes, whatever
-// it was asked, and then closes it; or keeps it open, if hang.
+// reply starts a server that answers every request with text and then closes the
+// connection, or keeps it open if hang is true.
 func reply(t *testing.T, text string, hang bool) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -174,22 +174,22 @@ func TestGetExitStatus(t *testing.T) {
 	}
 	_ = closed.Close()
 	missing := serveSCGI(t, echo)
-	silent := httptest.NewServer(http.NotFoundHandler()) // it waits for the end of a line
+	silent := httptest.NewServer(http.NotFoundHandler()) // waits for the end of a line
 	defer silent.Close()
 	release := make(chan bool)
 	hung := serveSCGI(t, scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { <-release }))
 	defer close(release)
 	for name, test := range map[string]struct {
 		status int
-		hint   string // what the message has to have
+		hint   string // text that the message must contain
 		args   []string
 	}{
 		"HTTP error":         {22, "404 Not Found", []string{missing, "/?missing", "-f"}},
 		"HTTP error, no -f":  {0, "", []string{missing, "/?missing"}},
 		"unknown host":       {6, "", []string{"no.such.host.invalid:4000"}},
-		"refused":            {7, "does the app run", []string{closed.Addr().String()}},
-		"refused, raw":       {7, "does the app run", []string{closed.Addr().String(), "-raw", file}},
-		"no socket":          {7, "does the app run", []string{"unix:" + dir + "/none"}},
+		"refused":            {7, "is the app running", []string{closed.Addr().String()}},
+		"refused, raw":       {7, "is the app running", []string{closed.Addr().String(), "-raw", file}},
+		"no socket":          {7, "is the app running", []string{"unix:" + dir + "/none"}},
 		"no socket file":     {7, "", []string{"unix:" + file}},
 		"no reply":           {52, "FastCGI", []string{reply(t, "", false)}},
 		"speaks HTTP":        {8, "curl http://", []string{reply(t, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nno", false)}},
@@ -198,8 +198,8 @@ func TestGetExitStatus(t *testing.T) {
 		"speaks TLS":         {8, "TLS", []string{reply(t, "\x15\x03\x01\x00\x02\x02\x16", false)}},
 		"no CGI":             {8, "-v", []string{reply(t, "hello\r\n\r\n", false)}},
 		"bad status":         {8, "", []string{reply(t, "Status: ok\r\n\r\n", false)}},
-		"header cut":         {18, "not whole", []string{reply(t, "Status: 200 OK\r\nA: b", false)}},
-		"body cut":           {18, "not whole", []string{reply(t, "Content-Length: 9\r\n\r\nbody", false)}},
+		"header cut":         {18, "incomplete reply", []string{reply(t, "Status: 200 OK\r\nA: b", false)}},
+		"body cut":           {18, "incomplete reply", []string{reply(t, "Content-Length: 9\r\n\r\nbody", false)}},
 		"slow":               {28, "", []string{reply(t, "", true), "-m", "50ms"}},
 		"slow in header":     {28, "", []string{reply(t, "A: b\r\n", true), "-m", "50ms"}},
 		"slow in body":       {28, "", []string{reply(t, "A: b\r\n\r\nbody", true), "-m", "50ms"}},
@@ -227,7 +227,7 @@ func TestGetExitStatus(t *testing.T) {
 	}
 }
 
-// A reset is the connection's end, however much came before it.
+// A reset is reported as a lost connection, even before the reply.
 func TestGetReset(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -263,7 +263,7 @@ func TestGetNoPermission(t *testing.T) {
 	}
 	p := start(t, "serve", "unix:"+dir+"/s?mode=0600")
 	r := runAs(t, &syscall.Credential{Uid: 65534, Gid: 65534}, "", "get", p.addr)
-	if r.status != exitConnect || !strings.Contains(r.stderr, "the right to write to the socket") {
+	if r.status != exitConnect || !strings.Contains(r.stderr, "permission to write to the socket") {
 		t.Errorf("got %+v", r)
 	}
 }

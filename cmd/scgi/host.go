@@ -2,8 +2,8 @@
 
 package main
 
-// host.go owns the command that serves CGI programs. Rule: what a program is
-// given and how it ends is cgihost's; here are the flags and their limits.
+// host.go serves CGI programs over SCGI. It handles the flags and limits; package
+// cgihost runs the programs.
 
 import (
 	"cmp"
@@ -26,33 +26,34 @@ import (
 const hostHelp = `usage: scgi host [flags] PROGRAM [ARG ...]
        scgi host [flags] FOLDER
 
-Host serves a CGI program of any language, or a folder of them, of which each
-request names one by SCRIPT_FILENAME, or else by PATH_INFO. A program is killed
-with its process group when its client has gone or its time is over.
+Host serves a CGI program written in any language, or a folder of them. In a
+folder, SCRIPT_FILENAME or else PATH_INFO selects the program. A program and
+its process group are killed when the client disconnects or time runs out.
 
-  -scgi ADDR         serve SCGI here, instead of on 127.0.0.1:4000
-  -e NAME=VALUE      give programs a variable; -e NAME gives them the host's own
-  -pass NAME,...     let them have these variables of the web server's too
-  -workers N         run N programs at the same time, in each process (32)
+  -scgi ADDR         serve SCGI on ADDR (127.0.0.1:4000)
+  -e NAME=VALUE      set a variable for programs; -e NAME copies the host's own
+  -pass NAME,...     also pass these variables of the request
+  -workers N         run N programs at a time, in each process (32)
   -queue N           let N requests wait; more get a 503 (256)
-  -wait TIME         let them wait so long, then a 503 (10s)
+  -wait TIME         answer requests that wait longer with a 503 (10s)
   -timeout TIME      kill a program that runs longer (15m)
 ` + programHelp + `
-With -processes requests wait in the socket, without -queue and -wait. With
--chroot PROGRAM or FOLDER is its absolute path in there.
+With -processes, requests wait in the socket, and -queue and -wait are refused.
+With -chroot, PROGRAM or FOLDER is an absolute path in the new root.
 
 A program gets CGI's variables, HTTP_*, SSL_* and REDIRECT_*, the host's PATH,
-and no others: not PATH, HOME or LD_PRELOAD from a web server. What it writes
-to standard error is logged with the request. Of numbers, zero is the default
-and negative no limit.
+and no others: not PATH, HOME or LD_PRELOAD from a web server. Its standard
+error is logged with the request. For numbers and times, zero is the default
+and negative is no limit.
 ` + servingHelp
 
-// Programs cost more than goroutines: a process each, and git's can take 100 MB.
+// The defaults are lower than a Server's: each program is a process, and git's
+// can take 100 MB.
 const (
 	defaultWorkers = 32
 	defaultQueue   = 256
 	defaultWait    = 10 * time.Second
-	defaultTimeout = 15 * time.Minute // IIS's for CGI
+	defaultTimeout = 15 * time.Minute // as IIS has for CGI
 )
 
 type host struct {
@@ -66,7 +67,7 @@ func (c *host) define(flags *flag.FlagSet) {
 	c.Server = &scgi.Server{
 		MaxWorkers:     defaultWorkers,
 		RequestTimeout: defaultTimeout,
-		MaxBodyBytes:   -1, // it is not kept here, and the web server has a limit
+		MaxBodyBytes:   -1, // the body is streamed, and the web server has a limit
 	}
 	flags.StringVar(&c.Addr, "scgi", scgi.DefaultAddr, "")
 	flags.IntVar(&c.Server.MaxQueue, "queue", 0, "")
@@ -90,7 +91,7 @@ func (c *host) run(args []string) error {
 	return err
 }
 
-// complete checks the flags, and sets the defaults that differ from the Server's.
+// complete checks the flags and sets the defaults that differ from the Server's.
 func (c *host) complete() error {
 	srv := c.Server
 	if c.MaxProcesses != 0 && (srv.MaxQueue != 0 || srv.QueueTimeout != 0) {
@@ -102,11 +103,11 @@ func (c *host) complete() error {
 	return nil
 }
 
-// newHost returns the handler. It ends programs by itself, so that the Server has
-// none to give up.
+// newHost returns the handler. It takes over the Server's RequestTimeout, because
+// the Host kills programs itself.
 func (c *host) newHost(args []string) (*cgihost.Host, error) {
 	if len(args) == 0 {
-		return nil, misuse("a PROGRAM or a FOLDER is needed; see scgi help host")
+		return nil, misuse("want a PROGRAM or a FOLDER; see scgi help host")
 	}
 	path, err := locate(args[0], c.Chroot)
 	if err != nil {
@@ -127,9 +128,9 @@ func (c *host) newHost(args []string) (*cgihost.Host, error) {
 	return h, nil
 }
 
-// locate returns the absolute path of a program, as a shell finds it, or of a
-// folder, which needs a slash as a program that is not in PATH does: the folder
-// git must not hide the program git.
+// locate returns the absolute path of a program or folder. It looks a program up
+// as a shell does. The name of a folder must contain a slash, so that a folder
+// git does not hide the program git.
 func locate(name, chroot string) (string, error) {
 	if chroot != "" {
 		return locateIn(chroot, name)
@@ -149,12 +150,11 @@ func locate(name, chroot string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// locateIn is locate for a folder that is to become the root folder. A link may
-// lead where os.Root does not follow it, and is followed once the folder is the
-// root folder.
+// locateIn is locate for -chroot. It does not reject a link that os.Root refuses
+// to follow: the link may resolve once chroot is the root.
 func locateIn(chroot, name string) (string, error) {
 	if !filepath.IsAbs(name) {
-		return "", fmt.Errorf("with -chroot, PROGRAM and FOLDER are absolute paths in it, such as /bin/program; got %.200q", name)
+		return "", fmt.Errorf("with -chroot, PROGRAM and FOLDER are absolute paths in the new root, such as /bin/program; got %.200q", name)
 	}
 	root, err := os.OpenRoot(chroot)
 	if err != nil {
@@ -172,7 +172,7 @@ func locateIn(chroot, name string) (string, error) {
 	return path, nil
 }
 
-// ownVariable completes a variable that is only named with the host's value.
+// ownVariable returns e as NAME=VALUE. A bare NAME gets the host's own value.
 func ownVariable(e string) (string, error) {
 	name, _, ok := strings.Cut(e, "=")
 	if name == "" {
@@ -181,7 +181,7 @@ func ownVariable(e string) (string, error) {
 	if !ok {
 		value, found := os.LookupEnv(name)
 		if !found {
-			return "", misuse("-e %s: there is no such variable here; to set one, write -e %[1]s=VALUE", name)
+			return "", misuse("-e %s: this variable is not set; to give it a value, write -e %[1]s=VALUE", name)
 		}
 		e += "=" + value
 	}

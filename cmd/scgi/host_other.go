@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-// host is not there where programs have no process groups to be ended by.
+// host needs process groups to kill programs, so it exists only on Unix.
 type host struct{}
 
 func (*host) help() string         { return "scgi host needs a Unix system.\n" }

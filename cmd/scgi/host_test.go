@@ -71,7 +71,7 @@ func TestHostFolder(t *testing.T) {
 	}
 }
 
-// A program is found as a shell finds it.
+// A program without a slash in its name is looked up in PATH.
 func TestHostFindsProgram(t *testing.T) {
 	dir := t.TempDir()
 	script(t, filepath.Join(dir, "found"), `printf 'A: b\n\n'; echo found`)
@@ -82,31 +82,31 @@ func TestHostFindsProgram(t *testing.T) {
 	}
 }
 
-// Past the programs that run and the requests that wait, the answer is a 503.
+// A request that waits longer than -wait gets a 503.
 func TestHostLimits(t *testing.T) {
 	fifo := makeFIFO(t)
 	path := script(t, filepath.Join(t.TempDir(), "program"), `printf 'A: b\n\n'; read x <`+fifo+`; echo "$x"`)
 	p := start(t, "host", "-scgi", "127.0.0.1:0", "-workers", "1", "-wait", "10ms", path)
 	first := make(chan result)
 	go func() { first <- run1(t, "", "get", p.addr) }()
-	gate, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits for the reader
+	gate, err := os.OpenFile(fifo, os.O_WRONLY, 0) // blocks until the program reads
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r := run1(t, "", "get", "-f", p.addr); r.status != exitHTTP || !strings.Contains(r.stderr, "503") {
-		t.Errorf("the second got %+v", r)
+		t.Errorf("the second request: got %+v", r)
 	}
 	if _, err := io.WriteString(gate, "done\n"); err != nil {
 		t.Fatal(err)
 	}
 	_ = gate.Close()
 	if r := <-first; r.stdout != "done\n" {
-		t.Errorf("the first got %+v", r)
+		t.Errorf("the first request: got %+v", r)
 	}
 }
 
-// What the host does about signals is its own affair: a pipe whose reader is
-// gone ends its writer in a program as anywhere else.
+// Programs don't inherit the host's handling of SIGPIPE: it kills the writer to a
+// pipe that has no reader.
 func TestHostProgramGetsSIGPIPE(t *testing.T) {
 	path := script(t, filepath.Join(t.TempDir(), "program"), `printf 'A: b\n\n'; { { yes 2>/dev/null; echo $? >&3; } | head -n 1 >/dev/null; } 3>&1`)
 	p := start(t, "host", "-scgi", "127.0.0.1:0", path)

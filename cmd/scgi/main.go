@@ -1,17 +1,16 @@
-// Scgi asks SCGI servers, serves CGI programs over SCGI, and shows what passes
-// between a web server and an app:
+// Scgi sends requests to SCGI servers, serves CGI programs over SCGI, and shows
+// what passes between a web server and an app:
 //
-//	scgi get [flags] ADDR [PATH]         ask an SCGI server
+//	scgi get [flags] ADDR [PATH]         request a page from an SCGI server
 //	scgi host [flags] PROGRAM [ARG ...]  serve a CGI program, or a folder of them
 //	scgi serve [flags] [ADDR]            answer with the request's variables
-//	scgi gateway [flags] ADDR            show an SCGI server to a browser
+//	scgi gateway [flags] ADDR            serve an SCGI app over HTTP
 //
-// "scgi help" and "scgi help get" say the rest, and so does scgi(1).
+// "scgi help", "scgi help get" and scgi(1) describe the flags.
 package main
 
-// main.go owns the choice of a command and how the program ends. Rule: a command
-// that can't do what it was asked ends with one line on standard error, which
-// says what to do, and with a status that says why.
+// main.go chooses the command and the exit status. A command that fails prints
+// one line on standard error that says what to do, and its exit status says why.
 
 import (
 	"errors"
@@ -28,18 +27,18 @@ import (
 )
 
 const help = `usage:
-  scgi get [flags] ADDR [PATH]         ask an SCGI server, as curl asks HTTP's
+  scgi get [flags] ADDR [PATH]         request a page from an SCGI server
   scgi host [flags] PROGRAM [ARG ...]  serve a CGI program, or a folder of them
   scgi serve [flags] [ADDR]            answer with the request's variables
-  scgi gateway [flags] ADDR            show an SCGI server to a browser
-  scgi help get|host|serve|gateway     their flags
-  scgi version
+  scgi gateway [flags] ADDR            serve an SCGI app over HTTP
+  scgi help get|host|serve|gateway     describe the flags
+  scgi version                         print the version
 
-ADDR is 127.0.0.1:4000, [::1]:4000 or unix:/run/app.sock. Commands that serve
-also take unix:/run/app.sock?mode=0660&group=www-data, and the sockets of a
-parent: fd:0 (lighttpd, spawn-fcgi) and systemd:NAME.
+ADDR is 127.0.0.1:4000, [::1]:4000 or unix:/run/app.sock. host and serve also
+take unix:/run/app.sock?mode=0660&group=www-data, and inherited sockets: fd:0
+(lighttpd, spawn-fcgi) and systemd:NAME.
 
-What does my web server send? What does my app answer? In a browser?
+See what a web server sends, what an app answers, and the app in a browser:
   scgi serve 127.0.0.1:4000
   scgi get -i 127.0.0.1:4000 '/path?query'
   scgi gateway 127.0.0.1:4000
@@ -48,7 +47,7 @@ A git server behind nginx, lighttpd or Apache:
   scgi host -e GIT_PROJECT_ROOT=/srv/git git http-backend
 `
 
-// A command is one of the program's. Its run gets the arguments that are no
+// A command is a subcommand, such as get. Run receives the arguments after the
 // flags.
 type command interface {
 	define(*flag.FlagSet)
@@ -56,7 +55,7 @@ type command interface {
 	run(args []string) error
 }
 
-// newCommand returns the command called name, or nil.
+// newCommand returns the command with the given name, or nil if there is none.
 func newCommand(name string) command {
 	switch name {
 	case "get":
@@ -71,8 +70,8 @@ func newCommand(name string) command {
 	return nil
 }
 
-// statusError is an error with the status that the program ends with; that of
-// others is program.Status.
+// statusError is an error with its own exit status. Other errors get theirs from
+// program.Status.
 type statusError struct {
 	status int
 	err    error
@@ -81,7 +80,7 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// misuse is an error in the arguments.
+// misuse returns an error for wrong arguments, with exit status 2.
 func misuse(format string, args ...any) error {
 	return &statusError{2, fmt.Errorf(format, args...)}
 }
@@ -132,8 +131,8 @@ func run(name string, args []string) error {
 	return c.run(args)
 }
 
-// parse returns the arguments that are no flags. If mixed, flags may come after
-// those too.
+// parse returns the arguments that are not flags. If mixed is true, flags may
+// also follow them.
 func parse(flags *flag.FlagSet, args []string, mixed bool) (rest []string, err error) {
 	for {
 		if err := flags.Parse(args); err != nil {
@@ -159,10 +158,10 @@ func printHelp(w io.Writer, args []string) error {
 	return err
 }
 
-// stamp is the version that make dist sets.
+// stamp is the version, set by make dist.
 var stamp string
 
-// version is the stamp, or what Go knows of the module.
+// version returns stamp, or else the module's version from the build info.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && stamp == "" {
 		return info.Main.Version
@@ -170,7 +169,7 @@ func version() string {
 	return stamp
 }
 
-// checkAddr finds what is wrong with an address to ask, without asking.
+// checkAddr reports a malformed server address before anything is dialed.
 func checkAddr(addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
@@ -180,14 +179,14 @@ func checkAddr(addr string) error {
 	case scheme == "unix" && path != "":
 		return nil
 	case scheme == "fd" || scheme == "systemd":
-		return misuse("%q is an address to serve on, not to ask", addr)
+		return misuse("%q is an address to serve on, not the address of a server", addr)
 	case err != nil || port == "":
-		return misuse("%.200q is no address to ask: it is host:port or unix:/path", addr)
+		return misuse("%.200q is not the address of a server, which is host:port or unix:/path", addr)
 	}
 	return nil
 }
 
-// list is a flag that may be repeated.
+// list collects the values of a flag that may be repeated.
 type list []string
 
 func (l *list) String() string { return fmt.Sprint(slices.Clone(*l)) }

@@ -2,8 +2,8 @@
 
 package main
 
-// others_test.go asks SCGI servers that others wrote. Rule: what they answer is
-// their own affair; that get shows it whole is what is tested.
+// others_test.go runs get against SCGI servers from other projects. It tests that
+// get shows their replies completely, not what the replies say.
 
 import (
 	"net"
@@ -17,7 +17,7 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// startOther starts a program, and returns when it listens.
+// startOther starts a program and returns when it listens.
 func startOther(t *testing.T, network, addr string, cmd *exec.Cmd) {
 	t.Helper()
 	log := new(lockedBuffer)
@@ -68,13 +68,13 @@ func TestGetFromFossil(t *testing.T) {
 	server.Env = env
 	startOther(t, "tcp", addr, server)
 	if r := run1(t, "", "get", "-f", "-i", addr, "/home"); r.status != 0 || !strings.HasPrefix(r.stdout, "Status: 200 OK\r\n") || !strings.HasSuffix(r.stdout, "</html>\n") {
-		t.Errorf("a page: got %+v", r)
+		t.Errorf("existing page: got %+v", r)
 	}
 	if r := run1(t, "", "get", "-f", addr, "/no-such-page"); r.status != exitHTTP {
-		t.Errorf("no page: got %+v", r)
+		t.Errorf("missing page: got %+v", r)
 	}
 	if r := run1(t, "", "get", addr, "/login", "-d", "u=alice&p=wrong"); r.status != 0 || !strings.Contains(r.stdout, "You entered an unknown user or an incorrect password") {
-		t.Errorf("a form: got %+v", r)
+		t.Errorf("form: got %+v", r)
 	}
 }
 

@@ -2,8 +2,8 @@
 
 package main
 
-// processes_test.go owns the tests of host and serve in child processes, and of
-// how they end. Rule: a test knows what a program does by a FIFO.
+// processes_test.go tests host and serve in child processes, and how they end.
+// Programs and tests synchronize through FIFOs.
 
 import (
 	"context"
@@ -23,7 +23,8 @@ import (
 	"time"
 )
 
-// makeFIFO returns the path of a new FIFO. To open it waits for the other side.
+// makeFIFO returns the path of a new FIFO. Opening it blocks until the other side
+// opens it too.
 func makeFIFO(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fifo")
@@ -33,7 +34,6 @@ func makeFIFO(t *testing.T) string {
 	return path
 }
 
-// openFIFO opens it as flag says.
 func openFIFO(t *testing.T, path string, flag int) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(path, flag, 0)
@@ -44,7 +44,7 @@ func openFIFO(t *testing.T, path string, flag int) *os.File {
 	return f
 }
 
-// awaitEnd waits until no process holds the other side.
+// awaitEnd waits until no process has the FIFO open for writing.
 func awaitEnd(t *testing.T, f *os.File) {
 	t.Helper()
 	_ = f.SetReadDeadline(time.Now().Add(patience))
@@ -65,11 +65,11 @@ func poll(t *testing.T, what string, done func() bool) {
 func needLinux(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("the kernel does not do it")
+		t.Skip("only Linux kills programs with their parent")
 	}
 }
 
-// ask asks p in the background.
+// ask runs get against p in the background.
 func (p *process) ask(t *testing.T, args ...string) <-chan result {
 	t.Helper()
 	answer := make(chan result, 1)
@@ -77,8 +77,8 @@ func (p *process) ask(t *testing.T, args ...string) <-chan result {
 	return answer
 }
 
-// Programs end with the host even if it is killed.
-func TestHostKilledTakesProgramsAlong(t *testing.T) {
+// Programs end with the host, even if it is killed.
+func TestKilledHostKillsPrograms(t *testing.T) {
 	needLinux(t)
 	for _, processes := range []string{"0", "1"} {
 		fifo := makeFIFO(t)
@@ -94,8 +94,8 @@ func TestHostKilledTakesProgramsAlong(t *testing.T) {
 	}
 }
 
-// When a child is killed, its programs end with all that they have started, and
-// another child serves.
+// When a child is killed, its programs and all that they started are killed too,
+// and another child takes over.
 func TestHostChildKilled(t *testing.T) {
 	needLinux(t)
 	fifo, dir := makeFIFO(t), t.TempDir()
@@ -121,8 +121,8 @@ func TestHostChildKilled(t *testing.T) {
 	p.stop(t, syscall.SIGTERM)
 }
 
-// A program that runs when the host is told to end has its time.
-func TestHostEndsInOrder(t *testing.T) {
+// On SIGTERM, the host lets running programs finish.
+func TestHostShutsDownGracefully(t *testing.T) {
 	for _, processes := range []string{"0", "2"} {
 		fifo, dir := makeFIFO(t), t.TempDir()
 		path := script(t, filepath.Join(dir, "program"), `read x <`+fifo+`; printf 'A: b\n\n'; echo "$x"`)
@@ -147,7 +147,7 @@ func TestHostEndsInOrder(t *testing.T) {
 	}
 }
 
-// The status page shows the programs that run, of one process and of several.
+// The status page shows requests under way, with and without child processes.
 func TestHostStatus(t *testing.T) {
 	for _, processes := range []string{"0", "1"} {
 		fifo, dir := makeFIFO(t), t.TempDir()
@@ -177,7 +177,8 @@ func TestHostStatus(t *testing.T) {
 	}
 }
 
-// In -chroot the program is found in there, and needs nothing else.
+// With -chroot, the program is looked up in the new root, and a static binary needs
+// nothing else there.
 func TestHostChroot(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can chroot")

@@ -2,9 +2,8 @@
 
 package main
 
-// scgi_test.go owns the command as its user has it: a process with arguments,
-// standard input and output, and an exit status. Rule: every process ends with
-// its test.
+// scgi_test.go runs the command as its user does: a process with arguments,
+// standard input and output, and an exit status. No process outlives its test.
 
 import (
 	"bufio"
@@ -26,7 +25,7 @@ import (
 
 const patience = 30 * time.Second
 
-// binary is the command, built.
+// binary is the path of the built command.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -51,7 +50,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// result is what a command that has ended leaves behind.
+// result is the outcome of a command that has ended.
 type result struct {
 	stdout, stderr string
 	status         int
@@ -77,16 +76,16 @@ func runAs(t *testing.T, who *syscall.Credential, stdin string, args ...string) 
 	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// process is a command that serves.
+// process is a running command that serves.
 type process struct {
 	cmd    *exec.Cmd
-	addr   string // of SCGI
-	url    string // of HTTP
+	addr   string // where it serves SCGI
+	url    string // where it serves HTTP
 	stderr lockedBuffer
 	ended  chan error
 }
 
-// start starts a command, and returns when it has printed its addresses.
+// start starts a command and returns when it has printed its addresses.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(binary, args...), ended: make(chan error, 1)}
@@ -172,7 +171,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// Wrong arguments are one line and status 2, before anything else happens.
+// Wrong arguments lead to one line on standard error and status 2, and nothing
+// else.
 func TestMisuse(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(script, nil, 0o644); err != nil {
@@ -263,7 +263,7 @@ func TestGateway(t *testing.T) {
 	p.stop(t, os.Interrupt)
 }
 
-// The manual page is one by mdoc(7)'s rules, and has every flag.
+// The manual page passes mandoc's lint and documents every flag.
 func TestManual(t *testing.T) {
 	mandoc := webserver.NeedProgram(t, "mandoc", "mandoc")
 	if out, err := exec.Command(mandoc, "-Tlint", "-Wwarning", "scgi.1").CombinedOutput(); err != nil || len(out) > 0 {

@@ -1,7 +1,7 @@
 package main
 
-// serve.go owns the command that shows what a web server sends, and the flags of
-// all that serve SCGI. Rule: it adds nothing to the Server's own default handler.
+// serve.go shows what a web server sends, with the Server's default handler. It
+// also defines the help that serve and host share.
 
 import (
 	"cmp"
@@ -16,9 +16,9 @@ import (
 
 const serveHelp = `usage: scgi serve [flags] [ADDR]
 
-Serve answers each SCGI request with its variables, one a line, in the order
-they were sent: what a web server sends, before there is an app. ADDR is
-127.0.0.1:4000 unless given. It is not for the public: it shows cookies and
+Serve answers each SCGI request with its variables, one per line, in the order
+they were sent, so you see what a web server sends before there is an app. The
+default ADDR is 127.0.0.1:4000. Keep it private: it shows cookies and
 passwords.
 
 For nginx:
@@ -26,28 +26,28 @@ For nginx:
 Without a web server:
   scgi get 127.0.0.1:4000 '/path?query'
 
-  -workers N         answer N requests at the same time, in each process (256)
-  -timeout TIME      give up a request that takes longer
+  -workers N         answer N requests at a time, in each process (256)
+  -timeout TIME      give up on a request that takes longer
 ` + programHelp + servingHelp
 
-// programHelp is for flags of package program whose meaning is the same in all
-// commands.
-const programHelp = `  -http ADDR         serve the same over HTTP too
-  -status ADDR       show here, over HTTP, what all processes do
-  -processes N       serve in up to N child processes, which are replaced if
-                     they die, and by SIGHUP; 0 to serve in this process (0)
-  -min-processes N   keep N of them at least (1)
-  -max-requests N    replace one that has answered N requests
-  -max-memory SIZE   replace one that has SIZE in memory, such as 256M
-  -max-age TIME      replace one that is older, such as 24h
-  -user NAME         become this user before serving, which takes root
-  -group NAME        become this group, in place of the user's own
-  -chroot FOLDER     make this the root folder before serving; needs -user
+// programHelp describes the flags of package program that mean the same in every
+// command.
+const programHelp = `  -http ADDR         also serve over HTTP on ADDR
+  -status ADDR       serve a status page for all processes on ADDR, over HTTP
+  -processes N       serve in up to N child processes, which are replaced when
+                     they die and on SIGHUP; 0 to serve in this process (0)
+  -min-processes N   keep at least N children (1)
+  -max-requests N    replace a child that has answered N requests
+  -max-memory SIZE   replace a child that uses SIZE of memory, such as 256M
+  -max-age TIME      replace a child that is older, such as 24h
+  -user NAME         switch to this user before serving; needs root
+  -group NAME        switch to this group instead of the user's own
+  -chroot FOLDER     make FOLDER the root before serving; needs -user
 `
 
 const servingHelp = `
-It runs until Ctrl-C or SIGTERM, and exits with 0 then; with 1 if it can't
-serve, and with 2 if the arguments are wrong.
+It runs until Ctrl-C or SIGTERM and then exits with 0. It exits with 1 if it
+can't serve, and with 2 if the arguments are wrong.
 `
 
 type serve struct{ prefork.Program }
@@ -61,7 +61,7 @@ func (c *serve) define(flags *flag.FlagSet) {
 
 func (c *serve) run(args []string) error {
 	if len(args) > 1 {
-		return misuse("one ADDR at most; got %.200q", args)
+		return misuse("want at most one ADDR; got %.200q", args)
 	}
 	c.Addr = cmp.Or(append(args, scgi.DefaultAddr)...)
 	return serveProgram(&c.Program)

@@ -1,7 +1,7 @@
 package main
 
-// wiretap.go owns what get shows of a connection. Rule: it shows the bytes, not
-// what was made of them.
+// wiretap.go records the bytes of a connection for get's -v and -i, before they
+// are parsed.
 
 import (
 	"bytes"
@@ -11,17 +11,17 @@ import (
 	"strconv"
 )
 
-// tapped is how much of a reply is kept for its header.
+// tapped bounds the bytes of a reply that are kept to show its header.
 const tapped = 64 << 10
 
-// wiretap is a connection that shows the header it sends, and keeps what it
+// wiretap is a connection that prints the header it sends, and records what it
 // receives until showReply is called.
 type wiretap struct {
-	net.Conn // nil until it is made
+	net.Conn // nil until dialed
 	dialed   bool
 	verbose  bool
 
-	sent     []byte // of the header, until it is shown
+	sent     []byte // the header so far, until it is printed
 	shown    bool
 	received []byte
 	stopped  bool
@@ -43,7 +43,7 @@ func (w *wiretap) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// showRequest shows the header, once it is whole.
+// showRequest prints the request's header once it is complete.
 func (w *wiretap) showRequest() {
 	length, rest, ok := bytes.Cut(w.sent, []byte(":"))
 	n, err := strconv.Atoi(string(length))
@@ -57,7 +57,7 @@ func (w *wiretap) showRequest() {
 	w.shown, w.sent = true, nil
 }
 
-// showReply shows the header that came. What comes next is not kept.
+// showReply prints the reply's header if verbose, and stops the recording.
 func (w *wiretap) showReply() {
 	w.stopped = true
 	if !w.verbose {
@@ -68,14 +68,15 @@ func (w *wiretap) showReply() {
 	}
 }
 
-// printable keeps a reply from writing to a terminal more than text.
+// printable escapes control characters, so that a peer can't send escape
+// sequences to a terminal.
 func printable(b []byte) string {
 	q := fmt.Sprintf("%q", b)
 	return q[1 : len(q)-1]
 }
 
-// head is the reply's header block as it came, with the empty line at its end;
-// or all that came, if there is no such line.
+// head returns the reply's header block as received, up to and including the
+// empty line, or everything received if there is no empty line.
 func (w *wiretap) head() []byte {
 	for i, b := range w.received {
 		if rest := w.received[i+1:]; b == '\n' && (bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n"))) {
@@ -87,7 +88,8 @@ func (w *wiretap) head() []byte {
 
 func (w *wiretap) speaksHTTP() bool { return bytes.HasPrefix(w.received, []byte("HTTP/")) }
 
-// speaksTLS reports an alert or a handshake (RFC 8446 §5.1).
+// speaksTLS reports whether the reply begins with a TLS alert or handshake record
+// (RFC 8446 §5.1).
 func (w *wiretap) speaksTLS() bool {
 	return bytes.HasPrefix(w.received, []byte{21, 3}) || bytes.HasPrefix(w.received, []byte{22, 3})
 }

@@ -6,9 +6,9 @@
 // is the reply.
 package cgihost
 
-// cgihost.go owns the course of one request. Rule: when ServeSCGI returns, the
-// program and every goroutine that served it have ended, and the client has
-// either the whole reply, an error page, or a connection that is visibly cut.
+// cgihost.go serves one request. When ServeSCGI returns, the program and every
+// goroutine that served it have ended, and the client has either the whole reply,
+// an error page, or a connection that is visibly cut.
 
 import (
 	"context"
@@ -22,8 +22,8 @@ import (
 	"example.com/scgi"
 )
 
-// Host is a [scgi.Handler] that runs CGI programs. Its fields must not be
-// changed once it serves.
+// Host is a [scgi.Handler] that runs CGI programs. Its fields must not be changed
+// after the first request.
 type Host struct {
 	// Path is the absolute path of a program, or of a folder of programs. In a
 	// folder, SCRIPT_FILENAME names the program of each request, or PATH_INFO
@@ -32,27 +32,26 @@ type Host struct {
 	// folder, by ".." or by a symbolic link.
 	Path string
 
-	// Args are the program's arguments. Nothing of a request becomes one.
+	// Args are the program's arguments. No part of a request becomes one.
 	Args []string
 
-	// Env holds variables for the program, as "NAME=value". They win over the
+	// Env holds variables for the program, as "NAME=value". They override the
 	// request's.
 	Env []string
 
-	// Pass names variables of the request that the program gets besides the
-	// ones that every CGI program does (see environ.go).
+	// Pass names more variables of the request that the program gets, besides
+	// those that CGI defines (see environ.go).
 	Pass []string
 
-	// Timeout is the time that a program has from its start to its exit. Zero
-	// or negative is no limit.
+	// Timeout is how long a program may run. Zero or negative is no limit.
 	Timeout time.Duration
 
-	// Logger gets a line for each line that a program writes to its standard
-	// error, and one for each program that fails. Nil means slog.Default.
+	// Logger gets each line that a program writes to its standard error, and one
+	// line for each program that fails. Nil means slog.Default.
 	Logger *slog.Logger
 
-	grace   time.Duration // zero: killGrace
-	delay   time.Duration // zero: flushDelay
+	grace   time.Duration // zero means killGrace
+	delay   time.Duration // zero means flushDelay
 	once    sync.Once
 	closing context.Context // ends when Close is called
 	close   context.CancelCauseFunc
@@ -63,8 +62,8 @@ func (h *Host) init() {
 	h.once.Do(func() { h.closing, h.close = context.WithCancelCause(context.Background()) })
 }
 
-// Close kills the programs that still run, and waits for their end. No request
-// may come after it.
+// Close kills the running programs and waits for them. ServeSCGI must not be
+// called after Close.
 func (h *Host) Close() error {
 	h.init()
 	h.close(errClosed)
@@ -72,8 +71,8 @@ func (h *Host) Close() error {
 	return nil
 }
 
-// failure is why a program has no reply: the status that the client gets, and
-// the reason for the log.
+// failure says why a request has no complete reply. It holds the status for the
+// client and the reason for the log.
 type failure struct {
 	status int
 	reason error
@@ -87,8 +86,8 @@ func fail(status int, format string, args ...any) error {
 }
 
 var (
-	errTimeout = fail(http.StatusGatewayTimeout, "the program's time was over, it was killed")
-	errClosed  = fail(http.StatusServiceUnavailable, "the host ended, the program was killed")
+	errTimeout = fail(http.StatusGatewayTimeout, "the program ran out of time and was killed")
+	errClosed  = fail(http.StatusServiceUnavailable, "the host shut down and the program was killed")
 	errGone    = errors.New("the client is gone")
 )
 
@@ -113,15 +112,15 @@ func (h *Host) ServeSCGI(w http.ResponseWriter, r *scgi.Request) {
 	}
 	f := &failure{status: http.StatusInternalServerError}
 	isFailure := errors.As(err, &f)
-	if !errors.Is(err, errGone) { // which is no fault
+	if !errors.Is(err, errGone) { // a client that leaves is no error
 		level := slog.LevelError
 		if f.status < 500 {
 			level = slog.LevelWarn
 		}
-		log.Log(r.Context(), level, "cgi: no whole reply", "status", f.status, "err", err)
+		log.Log(r.Context(), level, "cgi: no complete reply", "status", f.status, "err", err)
 	}
 	if began || !isFailure {
-		panic(http.ErrAbortHandler) // a 500 if nothing was sent yet, else a cut
+		panic(http.ErrAbortHandler) // the Server sends a 500, or cuts a reply that has begun
 	}
 	if f.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")

@@ -2,9 +2,9 @@
 
 package cgihost
 
-// cgihost_test.go owns what the tests share: shell scripts as programs, a
-// Server around a Host, and a client that sends exactly the variables it is
-// given. Rule: what a test waits for is a byte or the end of a pipe, never time.
+// cgihost_test.go holds the helpers that the tests share: shell scripts as
+// programs, a Server around a Host, and a client that sends exactly the variables
+// it is given. The tests wait for a byte or the end of a pipe, never for time.
 
 import (
 	"bytes"
@@ -38,8 +38,8 @@ func write(t *testing.T, path, text string) string {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// A file that another goroutine's child still has open for writing can't be
-	// executed.
+	// exec fails with ETXTBSY while another goroutine's child still has the file
+	// open for writing.
 	syscall.ForkLock.Lock()
 	defer syscall.ForkLock.Unlock()
 	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
@@ -48,7 +48,7 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-// journal is a log that can be read while it is written.
+// journal is a log that is safe to read while it is written.
 type journal struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -66,8 +66,8 @@ func (j *journal) String() string {
 	return j.buf.String()
 }
 
-// soon is a delay for tests of output that does not wait for more. In others it
-// waits, however slow the machine is.
+// soon is the flush delay of tests that want output at once. Other tests use
+// patience, so that output is never flushed early on a slow machine.
 const soon = time.Millisecond
 
 // site is a Host behind a Server on a unix socket.
@@ -102,8 +102,8 @@ func serve(t *testing.T, h *Host) *site {
 	return s
 }
 
-// send sends a request with a body that is said to have length bytes, and
-// leaves the connection open.
+// send sends a request that declares a body of length bytes, and leaves the
+// connection open.
 func (s *site) send(t *testing.T, length int, body string, variables ...string) *net.UnixConn {
 	t.Helper()
 	c, err := net.Dial("unix", s.addr)
@@ -120,8 +120,7 @@ func (s *site) send(t *testing.T, length int, body string, variables ...string) 
 	return c.(*net.UnixConn)
 }
 
-// ask returns the whole reply to a request: its head, without the line breaks'
-// CR, and its body.
+// ask returns the whole reply to a request: its head, without CRs, and its body.
 func (s *site) ask(t *testing.T, body string, variables ...string) (head, page string) {
 	t.Helper()
 	reply, err := io.ReadAll(s.send(t, len(body), body, variables...))
@@ -132,7 +131,7 @@ func (s *site) ask(t *testing.T, body string, variables ...string) (head, page s
 	return strings.ReplaceAll(head, "\r", ""), page
 }
 
-// status is the number in a head.
+// status returns the status code in a head.
 func status(head string) string {
 	_, rest, _ := strings.Cut(head+" ", "Status: ")
 	code, _, _ := strings.Cut(rest, " ")
@@ -148,8 +147,8 @@ func (s *site) wantLog(t *testing.T, parts ...string) {
 	}
 }
 
-// group is a fifo that a program keeps open for writing, and all that it starts
-// with it: its end is theirs.
+// group is a FIFO that a program and all that it starts keep open for writing. The
+// FIFO is at its end when all of them have exited.
 type group struct {
 	path string
 	file *os.File
@@ -161,7 +160,7 @@ func newGroup(t *testing.T) *group {
 	if err := syscall.Mkfifo(g.path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Non-blocking, so that it opens without a writer, and has deadlines.
+	// Non-blocking, so that it opens without a writer and supports deadlines.
 	f, err := os.OpenFile(g.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -174,8 +173,8 @@ func newGroup(t *testing.T) *group {
 	return g
 }
 
-// line waits for a line that a member of the group writes. Before there is a
-// writer, a read of a fifo is at its end.
+// line waits for a line from a member of the group. Read returns io.EOF while the
+// FIFO has no writer yet.
 func (g *group) line(t *testing.T, want string) {
 	t.Helper()
 	var got []byte
@@ -193,21 +192,21 @@ func (g *group) line(t *testing.T, want string) {
 			t.Fatal(err)
 		}
 	}
-	t.Fatalf("nobody wrote %q", want)
+	t.Fatalf("no member of the group wrote %q", want)
 }
 
-// awaitEnd waits until no member of the group lives, after it has written a
-// line.
+// awaitEnd waits until every member of the group has exited, and returns what they
+// wrote. Call it after line.
 func (g *group) awaitEnd(t *testing.T) (rest string) {
 	t.Helper()
 	b, err := io.ReadAll(g.file)
 	if err != nil {
-		t.Fatalf("the group lives on: %v", err)
+		t.Fatalf("the group is still alive: %v", err)
 	}
 	return string(b)
 }
 
-// gate is a fifo that a program reads a line of, to wait for the test. It opens
+// gate is a FIFO from which a program reads a line, to wait for the test. It opens
 // once.
 type gate struct{ path string }
 
@@ -220,7 +219,7 @@ func newGate(t *testing.T) gate {
 	return g
 }
 
-// open lets the program go on, once it waits.
+// open waits until the program reads from the gate, and lets it go on.
 func (g gate) open(t *testing.T) {
 	t.Helper()
 	if err := os.WriteFile(g.path, []byte("go\n"), 0); err != nil {

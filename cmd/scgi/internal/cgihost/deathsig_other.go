@@ -4,6 +4,6 @@ package cgihost
 
 import "syscall"
 
-// dieWithParent does nothing: a program whose host was killed ends when it uses
-// its standard input or output.
+// dieWithParent does nothing. A program whose host was killed ends when it next
+// uses its standard input or output.
 func dieWithParent(*syscall.SysProcAttr) {}

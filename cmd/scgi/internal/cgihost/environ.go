@@ -2,15 +2,14 @@
 
 package cgihost
 
-// environ.go owns the program's environment. Rule: a variable of the request
-// gets into it only if its name is one that CGI gives a meaning to, or one that
-// whoever started the host has named.
+// environ.go builds the program's environment. A variable of the request is passed
+// only if CGI defines its name or the operator listed it in Pass.
 //
-// SCGI lets a peer send any variable, and many configure a program rather than
+// An SCGI peer can send any variable, and many configure a program rather than
 // describe a request: PATH, IFS, ENV, BASH_ENV, LD_PRELOAD, PERL5OPT,
 // PYTHONPATH, NODE_OPTIONS, GIT_SSH_COMMAND, GIT_CONFIG_COUNT, OPENSSL_CONF,
-// HOME ... A list of names to refuse is never complete, so this is a list of
-// names to take. fcgiwrap passes everything.
+// HOME ... A deny list is never complete, so this is an allow list. fcgiwrap
+// passes everything.
 
 import (
 	"cmp"
@@ -22,8 +21,7 @@ import (
 	"example.com/scgi"
 )
 
-// known are the variables of RFC 3875 §4.1, and those that web servers have
-// added to them.
+// known lists the variables of RFC 3875 §4.1 and those that web servers add.
 var known = strings.Fields(`
 	AUTH_TYPE CONTENT_LENGTH CONTENT_TYPE GATEWAY_INTERFACE PATH_INFO
 	PATH_TRANSLATED QUERY_STRING REMOTE_ADDR REMOTE_HOST REMOTE_IDENT
@@ -36,12 +34,12 @@ var known = strings.Fields(`
 
 	SSL_COMPRESS_METHOD SSL_PROTOCOL SSL_SECURE_RENEG SSL_TLS_SNI`)
 
-// families are the beginnings of names that describe a request, whatever
-// follows. SSL_ as a whole is none: OpenSSL reads SSL_CERT_FILE.
+// families lists the prefixes of variables that describe a request. SSL_ is not
+// one of them, because OpenSSL reads SSL_CERT_FILE.
 var families = []string{"HTTP_", "REDIRECT_", "SSL_CIPHER", "SSL_CLIENT_", "SSL_SERVER_", "SSL_SESSION_", "SSL_VERSION_"}
 
-// passes reports whether the program gets the variable. HTTP_PROXY is a
-// client's word that programs take for their setting (CVE-2016-5385).
+// passes reports whether the program gets the variable. HTTP_PROXY comes from the
+// client, but many programs read it as a setting (CVE-2016-5385).
 func (h *Host) passes(name string) bool {
 	switch {
 	case name == "HTTP_PROXY" || strings.Contains(name, "="):
@@ -52,15 +50,15 @@ func (h *Host) passes(name string) bool {
 	return slices.ContainsFunc(families, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
-// defaultPath is the PATH of a host that has none.
+// defaultPath is used if the host has no PATH.
 const defaultPath = "/usr/local/bin:/usr/bin:/bin"
 
-// environ is the environment of a program: the request's variables, the host's
-// PATH and no other variable of the host, and h.Env. (Of a name that is there
-// twice, package exec takes the last value.)
+// environ returns the environment of a program: the request's variables, the
+// host's PATH but no other variable of the host, and h.Env. (Package exec uses the
+// last value of a duplicate name.)
 func (h *Host) environ(r *scgi.Request, s script) []string {
 	var environ []string
-	fields := make(map[string]int) // the HTTP_ variables, by their place
+	fields := make(map[string]int) // index of each HTTP_ variable
 	for name, value := range r.Env.All() {
 		i, repeated := fields[name]
 		switch {
@@ -74,7 +72,7 @@ func (h *Host) environ(r *scgi.Request, s script) []string {
 			environ = append(environ, name+"="+value)
 		}
 	}
-	if r.ContentLength > 0 { // RFC 3875 §4.1.2: only then
+	if r.ContentLength > 0 { // RFC 3875 §4.1.2: set only if there is a body
 		environ = append(environ, fmt.Sprint("CONTENT_LENGTH=", r.ContentLength))
 	}
 	environ = append(environ, s.vars...)
@@ -82,7 +80,7 @@ func (h *Host) environ(r *scgi.Request, s script) []string {
 	return append(environ, h.Env...)
 }
 
-// separator joins the values of a header field that came more than once.
+// separator returns the text between the values of a repeated header field.
 func separator(name string) string {
 	if name == "HTTP_COOKIE" {
 		return "; "

@@ -10,14 +10,14 @@ import (
 
 const printEnviron = `printf 'A: b\n\n'; exec /usr/bin/env`
 
-// environOf is what a program gets besides what every program does.
+// environOf returns a program's environment without the shell's own variables.
 func environOf(t *testing.T, h *Host, body string, variables ...string) []string {
 	t.Helper()
 	h.Path = program(t, printEnviron)
 	_, page := serve(t, h).ask(t, body, variables...)
 	var environ []string
 	for _, line := range strings.Split(strings.TrimSpace(page), "\n") {
-		if name, _, _ := strings.Cut(line, "="); !slices.Contains([]string{"PWD", "OLDPWD", "SHLVL", "_"}, name) { // the shell's own
+		if name, _, _ := strings.Cut(line, "="); !slices.Contains([]string{"PWD", "OLDPWD", "SHLVL", "_"}, name) {
 			environ = append(environ, line)
 		}
 	}
@@ -37,8 +37,7 @@ func wantEnviron(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// Nothing that a peer sends can configure a program rather than describe a
-// request.
+// A peer can't send a variable that configures a program.
 func TestHostileVariablesStayOut(t *testing.T) {
 	t.Setenv("PATH", "/host/bin")
 	t.Setenv("SECRET", "of the host")

@@ -2,8 +2,8 @@
 
 package cgihost
 
-// find.go owns the way from a request to the program that answers it. Rule: the
-// folder can't be left.
+// find.go finds the program for a request. No request reaches a program outside
+// the folder.
 
 import (
 	"errors"
@@ -17,18 +17,18 @@ import (
 	"example.com/scgi"
 )
 
-// script is the program of a request.
+// script is the program that answers a request.
 type script struct {
 	path string
-	vars []string // that tell it where it is, in place of the request's
+	vars []string // SCRIPT_FILENAME and the like; they replace the request's
 }
 
 // find returns the program for a request.
 //
-// In a folder, os.Root finds it, which refuses links that lead out, and exec starts
-// it by its path, because a script needs its own name. Anyone who can swap the
-// file for such a link between the two steps can as well write a program to the
-// folder.
+// In a folder, os.Root checks the path and refuses links that lead out of it. exec
+// then starts the program by its path, because a script needs its own name. Anyone
+// who can replace the file with such a link between the two steps can already
+// write programs to the folder.
 func (h *Host) find(env scgi.Env) (script, error) {
 	info, err := os.Stat(h.Path)
 	switch {
@@ -56,8 +56,8 @@ func (h *Host) find(env scgi.Env) (script, error) {
 	return s, nil
 }
 
-// findByPath is for front ends that know no files, such as package gateway:
-// PATH_INFO is the path in the folder.
+// findByPath takes PATH_INFO as the path in the folder. It serves front ends that
+// don't send SCRIPT_FILENAME, such as package gateway.
 func (h *Host) findByPath(env scgi.Env) (script, error) {
 	name := env.Get("PATH_INFO")
 	inside := strings.TrimPrefix(name, "/")
@@ -75,8 +75,8 @@ func (h *Host) script(path string) script {
 	return script{path: full, vars: []string{"SCRIPT_FILENAME=" + full}}
 }
 
-// lookUp returns the part of name that is a program in the folder: the path up to
-// the first element that is not a folder.
+// lookUp returns the part of name that is a program in the folder, which is the
+// path up to the first element that is not a folder.
 func (h *Host) lookUp(name string) (string, error) {
 	root, err := os.OpenRoot(h.Path)
 	if err != nil {
@@ -88,7 +88,7 @@ func (h *Host) lookUp(name string) (string, error) {
 			continue
 		}
 		path := name[:i]
-		if !fs.ValidPath(path) { // of "..", or of nothing between slashes
+		if !fs.ValidPath(path) { // it contains ".." or an empty element
 			return "", fail(http.StatusNotFound, "%.200q is not a path", path)
 		}
 		info, err := root.Stat(path)

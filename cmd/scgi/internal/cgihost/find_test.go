@@ -12,7 +12,7 @@ import (
 
 const printPaths = "#!/bin/sh\n" + `printf 'A: b\n\n'; echo "$SCRIPT_FILENAME|$SCRIPT_NAME|$PATH_INFO|$0|"; pwd -P`
 
-// folder is a folder of programs, with another beside it.
+// folder makes a folder of programs, with other folders beside it.
 func folder(t *testing.T) (dir string) {
 	t.Helper()
 	top, err := filepath.EvalSymlinks(t.TempDir())
@@ -59,7 +59,7 @@ func TestFolderFindsProgram(t *testing.T) {
 	}
 }
 
-// Without SCRIPT_FILENAME the path in the folder is PATH_INFO.
+// Without SCRIPT_FILENAME, PATH_INFO is the path in the folder.
 func TestFolderByPath(t *testing.T) {
 	dir := folder(t)
 	s := serve(t, &Host{Path: dir})
@@ -84,7 +84,7 @@ func TestFolderByPath(t *testing.T) {
 	}
 }
 
-// A web server that has split the path itself is believed.
+// If the web server has split the path, its PATH_INFO is passed on.
 func TestFolderKeepsPathInfo(t *testing.T) {
 	dir := folder(t)
 	s := serve(t, &Host{Path: dir + "/"})

@@ -2,8 +2,8 @@
 
 package cgihost
 
-// group_unix.go owns process groups. Rule: a program leads one of its own, so
-// that what it starts can be ended with it.
+// group_unix.go makes each program the leader of its own process group, so that
+// killing the group also kills the processes that the program started.
 
 import (
 	"os"

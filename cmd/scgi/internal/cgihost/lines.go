@@ -2,8 +2,8 @@
 
 package cgihost
 
-// lines.go owns what a program writes to its standard error. Rule: each line is
-// one record of the log, and neither a line nor a program can flood it.
+// lines.go logs a program's standard error, one record per line. It bounds each
+// line and the total, so that a program can't flood the log.
 
 import (
 	"bytes"
@@ -11,16 +11,15 @@ import (
 )
 
 const (
-	maxLine  = 4 << 10  // of a record; the rest of a longer line is the next one
-	maxLines = 64 << 10 // bytes of one program
+	maxLine  = 4 << 10  // bytes in a record; a longer line is split
+	maxLines = 64 << 10 // bytes from one program
 )
 
-// lines is an io.Writer that logs each line. It is used by one goroutine at a
-// time.
+// lines is an io.Writer that logs each line. It is not safe for concurrent use.
 type lines struct {
 	log  *slog.Logger
-	line []byte // without its end yet
-	size int    // of all
+	line []byte // the incomplete last line
+	size int    // bytes accepted so far
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -28,7 +27,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	if left := maxLines - l.size; n > left {
 		p = p[:max(left, 0)]
 		if left >= 0 {
-			defer l.log.Warn("cgi: stderr: too much, the rest is dropped", "limit", maxLines)
+			defer l.log.Warn("cgi: stderr: limit reached, the rest is dropped", "limit", maxLines)
 		}
 	}
 	l.size += n
@@ -46,7 +45,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// flush logs what there is of a line.
+// flush logs the incomplete last line, if any.
 func (l *lines) flush() {
 	if text := bytes.TrimRight(l.line, "\r"); len(text) > 0 {
 		l.log.Warn("cgi: stderr", "line", string(text))

@@ -2,10 +2,9 @@
 
 package cgihost
 
-// process.go owns the program's process: its start, its standard input and
-// error, and its end. Rule: it ends by itself, or when its client is gone, or
-// when its time is over; then it is killed with everything in its process
-// group, and waited for.
+// process.go starts the program's process, feeds it the request body, and waits
+// for it. If the client leaves or time runs out first, it kills the program's whole
+// process group.
 
 import (
 	"cmp"
@@ -28,36 +27,36 @@ import (
 )
 
 const (
-	// killGrace is the time from SIGTERM to SIGKILL, as in Apache. Git needs
-	// some of it to remove its lock files.
+	// killGrace is the time from SIGTERM to SIGKILL, as in Apache. Git uses it to
+	// remove its lock files.
 	killGrace = 3 * time.Second
 
-	// strayGrace bounds the wait for the end of standard error once the program
-	// has exited. A job that it left in the background may hold the other end.
+	// strayGrace bounds the wait for the end of standard error after the program
+	// has exited. A background job may keep the pipe open.
 	strayGrace = 200 * time.Millisecond
 
-	// refuseTime is how long a program may leave its input unread before it is
-	// taken not to want it.
+	// refuseTime is how long a program may leave its input unread before the reply
+	// starts without waiting for it.
 	refuseTime = time.Second
 )
 
-// process is a program that runs for a request.
+// process is a program that is serving a request.
 type process struct {
 	cmd    *exec.Cmd
 	stdout *os.File
-	ctx    context.Context // ends when the program is to be killed, with the reason as its cause
+	ctx    context.Context // cancelling it kills the program; its cause is the reason
 	cancel context.CancelCauseFunc
 	grace  time.Duration // from SIGTERM to SIGKILL
-	delay  time.Duration // of output that may be followed by more
-	leave  func() bool   // the program no longer ends with its client
+	delay  time.Duration // how long output waits for more before a flush
+	leave  func() bool   // stops a client that leaves from killing the program
 	ended  chan struct{} // closed when the program has been waited for
 
-	taken   atomic.Bool  // nothing is left of the body
-	offered atomic.Int64 // since when the program has not read its input; 0: it has, or there is none
+	taken   atomic.Bool  // feed has finished
+	offered atomic.Int64 // Unix nanoseconds when a write to stdin began; 0 if none is blocked
 }
 
-// run starts a program and serves it to its end. It reports whether the reply
-// has begun.
+// run runs a program to its end and passes on its reply. It reports whether the
+// reply has begun.
 func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.Logger) (began bool, err error) {
 	ctx, cancel := context.WithCancelCause(h.closing)
 	defer cancel(nil)
@@ -100,7 +99,7 @@ func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.L
 		p.kill()
 	})
 	began, err = p.reply(w)
-	if err != nil && err != errNoHeader { // it may still run
+	if err != nil && err != errNoHeader { // the program may still be running
 		cancel(err)
 	}
 	exit := p.cmd.Wait()
@@ -114,7 +113,7 @@ func (h *Host) run(w http.ResponseWriter, r *scgi.Request, s script, log *slog.L
 	return began, err
 }
 
-// start starts the program. Stdin is nil if there is no body to write to it.
+// start starts the program. Stdin is nil if there is no body to write.
 func (p *process) start(r *scgi.Request) (stdin io.WriteCloser, err error) {
 	stdout, theirs, err := os.Pipe()
 	defer theirs.Close()
@@ -143,7 +142,8 @@ func (p *process) start(r *scgi.Request) (stdin io.WriteCloser, err error) {
 	return stdin, nil
 }
 
-// emptyInput is at its end, as /dev/null is, which a root folder may lack.
+// emptyInput returns a file that is at its end. It is not /dev/null because a
+// chroot may lack it.
 func emptyInput() (*os.File, error) {
 	r, w, err := os.Pipe()
 	_ = w.Close()
@@ -151,15 +151,15 @@ func emptyInput() (*os.File, error) {
 }
 
 // isPassedOn reports whether the web server sends the client's body along. nginx
-// does not in requests of its own, such as auth_request's. Then standard input is
-// a folder: a program that does not read is served, and one that reads gets an
-// error, where an empty input would pass for an empty upload.
+// does not in its own subrequests, such as auth_request's. Standard input is a
+// folder then: a program that doesn't read it works, and one that does gets an
+// error instead of mistaking the missing body for an empty upload.
 func isPassedOn(r *scgi.Request) bool {
 	n, err := strconv.ParseInt(r.Env.Get("CONTENT_LENGTH"), 10, 64)
 	return err == nil && n == r.ContentLength
 }
 
-// startFailure says what to do about a program that can't be started.
+// startFailure returns the failure for an error from starting a program.
 func startFailure(err error) error {
 	is := func(errs ...error) bool {
 		for _, e := range errs {
@@ -171,20 +171,21 @@ func startFailure(err error) error {
 	}
 	switch {
 	case is(syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE):
-		return fail(http.StatusServiceUnavailable, "no process for the program: %w", err)
+		return fail(http.StatusServiceUnavailable, "no resources to start the program: %w", err)
 	case is(fs.ErrPermission):
 		return fail(http.StatusForbidden, "no permission to run the program as this user: %w", err)
 	case is(fs.ErrNotExist):
 		return fail(http.StatusInternalServerError, "the program, or the interpreter that its #! line names, is missing: %w", err)
 	case is(syscall.ENOEXEC):
-		return fail(http.StatusInternalServerError, "the program is neither a binary of this system nor begins with a #! line: %w", err)
+		return fail(http.StatusInternalServerError, "the program is neither a binary for this system nor a script with a #! line: %w", err)
 	}
 	return fail(http.StatusInternalServerError, "the program did not start: %w", err)
 }
 
 // feed writes the request's body to the program's standard input. The program may
-// close it before the end. If the body breaks off, the program is killed and does
-// not see the end of its input: it might take half an upload for a whole one.
+// close its input early. If the body breaks off, feed has the program killed
+// without closing its input, so that the program can't mistake half an upload for
+// a whole one.
 func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
 	defer p.taken.Store(true)
 	if stdin == nil {
@@ -203,7 +204,7 @@ func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
 			_ = stdin.Close()
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.cancel(fail(http.StatusRequestTimeout, "the request's body did not come in time: %w", err))
+			p.cancel(fail(http.StatusRequestTimeout, "the request's body did not arrive in time: %w", err))
 			return
 		case err != nil:
 			p.cancel(fail(http.StatusBadRequest, "%w: %w", errGone, err))
@@ -213,16 +214,16 @@ func (p *process) feed(stdin io.WriteCloser, body io.Reader) {
 }
 
 // mayFlush reports whether the reply may begin. nginx stops sending a request when
-// its reply begins, and git-http-backend writes its header before it reads the
-// request. So the reply waits until the program has taken the body, has closed its
+// the reply begins, and git-http-backend writes its header before it reads the
+// request. So the reply waits until the program has read the body, has closed its
 // input, or has left it unread for refuseTime.
 func (p *process) mayFlush() bool {
 	offered := p.offered.Load()
 	return p.taken.Load() || offered != 0 && time.Since(time.Unix(0, offered)) > refuseTime
 }
 
-// interrupt makes a Read of the body fail, and returns when done is closed. The
-// Server sets its own deadline before each wait, so one attempt may be lost.
+// interrupt makes a Read of the body fail, and returns when done is closed. It
+// repeats because the Server may overwrite the deadline before it waits.
 func interrupt(w http.ResponseWriter, done <-chan struct{}) {
 	for pause := time.Duration(0); ; pause = 10 * time.Millisecond {
 		select {
@@ -234,9 +235,9 @@ func interrupt(w http.ResponseWriter, done <-chan struct{}) {
 	}
 }
 
-// kill ends the program and everything in its process group. The group's number
-// can't have passed to another one: the program holds it until Wait reaps it, and
-// within strayGrace of that no system gets through all other numbers.
+// kill kills the program and its whole process group. The group's ID can't belong
+// to another group yet: the program holds it until Wait reaps it, and no system
+// cycles through all process IDs within strayGrace of that.
 func (p *process) kill() {
 	signalGroup(p.cmd.Process, syscall.SIGTERM)
 	grace := time.NewTimer(p.grace)
@@ -246,12 +247,12 @@ func (p *process) kill() {
 	case <-grace.C:
 	}
 	signalGroup(p.cmd.Process, syscall.SIGKILL)
-	_ = p.stdout.Close() // a process that left the group may hold the other end
+	_ = p.stdout.Close() // a process that left the group may keep the pipe open
 }
 
-// outcome is the error of a program that has ended: why it was killed, what was
-// wrong with its reply, or how it crashed. An exit status other than 0 is logged
-// and no error: programs that reply in full use it too.
+// outcome returns the error of a program that has ended: why it was killed, what
+// was wrong with its reply, or how it crashed. An exit status other than 0 is
+// logged but is no error, since programs with a complete reply use it too.
 func (p *process) outcome(err, exit error, log *slog.Logger) error {
 	_ = p.stdout.Close()
 	var status *exec.ExitError
@@ -263,7 +264,7 @@ func (p *process) outcome(err, exit error, log *slog.Logger) error {
 		return fmt.Errorf("%w (%v)", err, status)
 	case err != nil || !isExit:
 		return err
-	case !status.Exited(): // what it has written is not the whole reply
+	case !status.Exited(): // a signal killed it, so its output may be incomplete
 		return fail(http.StatusInternalServerError, "the program crashed: %v", status)
 	}
 	log.Warn("cgi: the program failed", "exit", status.String())

@@ -47,8 +47,8 @@ func TestArgumentsComeFromHostAlone(t *testing.T) {
 	}
 }
 
-// A program that reads nothing gets its reply through, however long either is.
-func TestBodyNobodyReads(t *testing.T) {
+// A program that doesn't read the body can still reply, however long either is.
+func TestUnreadBody(t *testing.T) {
 	body := strings.Repeat("x", 1<<20)
 	for name, text := range map[string]string{
 		"exits early":   `printf 'Status: 413\n\nno'; exit 0`,
@@ -67,8 +67,8 @@ func TestBodyNobodyReads(t *testing.T) {
 	}
 }
 
-// The client sends half its body and waits; the program has exited.
-func TestBodyThatDoesNotCome(t *testing.T) {
+// The client sends half its body and waits; the program has already exited.
+func TestIncompleteBodyAfterExit(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'`)})
 	c := s.send(t, 1000, "half")
 	reply, err := io.ReadAll(c)
@@ -77,9 +77,9 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	}
 }
 
-// Half an upload never ends the program's input: it would be taken for a whole
-// one.
-func TestBodyThatBreaksOff(t *testing.T) {
+// A program never sees the end of its input after half an upload, which it would
+// mistake for a whole one.
+func TestBrokenBodyKillsProgram(t *testing.T) {
 	g := newGroup(t)
 	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; echo ready >&3; cat >/dev/null; echo whole >&3; printf 'A: b\n\npage'`)})
 	c := s.send(t, 1000, "half")
@@ -96,9 +96,9 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	}
 }
 
-// nginx keeps the body from its own requests, such as auth_request's. Only the
-// program that wants it fails.
-func TestBodyThatIsNotPassedOn(t *testing.T) {
+// nginx withholds the body from its own subrequests, such as auth_request's. Only
+// a program that reads the body fails.
+func TestWithheldBody(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; [ "$QUERY_STRING" ] || exit; cat && echo whole; echo "$CONTENT_LENGTH"`)})
 	if head, page := s.ask(t, "", "HTTP_CONTENT_LENGTH", "11"); status(head) != "200" || page != "" {
 		t.Errorf("not read: got %q %q", head, page)
@@ -108,8 +108,8 @@ func TestBodyThatIsNotPassedOn(t *testing.T) {
 	}
 }
 
-// nginx sends no more of a request once its reply has begun, and git's begins
-// before it reads.
+// nginx stops sending a request once the reply has begun, and git-http-backend
+// replies before it reads.
 func TestReplyWaitsForBody(t *testing.T) {
 	g := newGroup(t)
 	s := serve(t, &Host{delay: soon, Path: program(t, `exec 3>`+g.path+`; printf 'A: b\n\npage'; sleep 0.1; echo slept >&3; wc -c`)})
@@ -128,7 +128,7 @@ func TestReplyWaitsForBody(t *testing.T) {
 	}
 }
 
-// A program that leaves its input alone can stream all the same.
+// A program that doesn't read its input can still stream its output.
 func TestOutputIsStreamedPastUnreadBody(t *testing.T) {
 	s := serve(t, &Host{delay: soon, Path: program(t, `printf 'A: b\n\npage\n'; sleep 1000`)})
 	in := bufio.NewReader(s.send(t, 1<<20, strings.Repeat("x", 1<<20)))
@@ -144,7 +144,7 @@ func TestOutputIsStreamed(t *testing.T) {
 	first, last := newGate(t), newGate(t)
 	s := serve(t, &Host{delay: soon, Path: program(t, `printf 'A: b\n\n'; read x <`+first.path+`; echo first; read x <`+last.path+`; echo last`)})
 	in := bufio.NewReader(s.send(t, 0, ""))
-	for line := ""; line != "\r\n"; { // the header alone
+	for line := ""; line != "\r\n"; { // read the header only
 		var err error
 		if line, err = in.ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestOutputIsStreamed(t *testing.T) {
 	}
 }
 
-// A page that is written at once has a length.
+// A page written without a pause is sent with a Content-Length.
 func TestShortReplyHasLength(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'`)})
 	if head, page := s.ask(t, ""); page != "page" || !strings.Contains(head, "Content-Length: 4") {
@@ -171,7 +171,8 @@ func TestShortReplyHasLength(t *testing.T) {
 	}
 }
 
-// family is a program that has a child of its own, and says when both are there.
+// family returns the start of a script that starts a child and writes "ready" once
+// both run.
 func family(g *group) string {
 	return `exec 3>` + g.path + `; sleep 1000 & echo ready >&3; `
 }
@@ -189,7 +190,8 @@ func TestTimeoutKillsGroup(t *testing.T) {
 	s.wantLog(t, "level=ERROR", "program=", "uri=/uri", "method=GET")
 }
 
-// On a unix socket only a length that is not met shows that a reply was cut.
+// On a unix socket, only a missing part of the Content-Length shows that the reply
+// was cut.
 func TestTimeoutCutsReply(t *testing.T) {
 	s := serve(t, &Host{delay: soon, Path: program(t, `printf 'Content-Length: 9\n\npage'; sleep 1000`), Timeout: 2 * time.Second})
 	if head, page := s.ask(t, ""); status(head) != "200" || page != "page" {
@@ -219,7 +221,7 @@ func TestClientGoneKillsGroup(t *testing.T) {
 	}
 }
 
-// A program that ignores SIGTERM is killed a little later.
+// A program that ignores SIGTERM is killed after the grace period.
 func TestKilledAfterGrace(t *testing.T) {
 	g := newGroup(t)
 	s := serve(t, &Host{
@@ -232,7 +234,7 @@ func TestKilledAfterGrace(t *testing.T) {
 	g.awaitEnd(t)
 }
 
-// SIGTERM comes first: there is time to clean up.
+// SIGTERM comes before SIGKILL, so a program has time to clean up.
 func TestTermBeforeKill(t *testing.T) {
 	g := newGroup(t)
 	s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; trap 'echo clean >&3; exit' TERM; echo ready >&3; while :; do sleep 0.01; done`)})
@@ -244,8 +246,8 @@ func TestTermBeforeKill(t *testing.T) {
 	}
 }
 
-// Once the announced length is met, a client that leaves does not end what the
-// program does after its reply.
+// Once the whole Content-Length has been sent, a client that leaves no longer kills
+// the program.
 func TestClientMayGoAfterReply(t *testing.T) {
 	g := newGroup(t)
 	gate := newGate(t)
@@ -284,9 +286,9 @@ func TestCloseKillsPrograms(t *testing.T) {
 	}
 }
 
-// A process that has left the group is out of reach, but does not hold the
+// A process that has left the group can't be killed, but doesn't hold up the
 // request.
-func TestStrayIsNotWaitedFor(t *testing.T) {
+func TestStrayDoesNotHoldRequest(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip(err)
 	}
@@ -302,11 +304,11 @@ func TestStrayIsNotWaitedFor(t *testing.T) {
 	if err := s.host.Close(); err != nil {
 		t.Fatal(err)
 	}
-	gate.open(t) // it still runs
+	gate.open(t) // the stray is still running
 	g.awaitEnd(t)
 }
 
-// slowBody is a body of which no more comes, until a deadline is set.
+// slowBody is a body whose Read blocks until a deadline is set.
 type slowBody struct {
 	*httptest.ResponseRecorder
 	deadline chan struct{}
@@ -328,29 +330,30 @@ func (b *slowBody) SetReadDeadline(time.Time) error {
 	return nil
 }
 
-// Nobody reads the body when the handler has returned, as scgi.Handler demands.
-func TestBodyIsLeftAlone(t *testing.T) {
+// No goroutine reads the body after ServeSCGI has returned, as scgi.Handler
+// requires.
+func TestBodyNotReadAfterReturn(t *testing.T) {
 	b := &slowBody{ResponseRecorder: httptest.NewRecorder(), deadline: make(chan struct{})}
 	r := &scgi.Request{Env: scgi.NewEnv("CONTENT_LENGTH", "9"), ContentLength: 9, Body: b}
 	(&Host{Path: program(t, `printf 'A: b\n\npage'`)}).ServeSCGI(b, r)
 	if b.reading.Load() || b.Body.String() != "page" {
-		t.Errorf("the body is read on; the reply is %q", b.Body)
+		t.Errorf("the body is still being read; the reply is %q", b.Body)
 	}
 }
 
-// A program whose output is no reply is not left running.
-func TestBrokenReplyEndsProgram(t *testing.T) {
+// A program whose output is not a valid reply is killed.
+func TestBrokenReplyKillsProgram(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf '<p>page</p>\n\n'; sleep 1000`)})
 	if head, _ := s.ask(t, ""); status(head) != "500" {
 		t.Errorf("got %q", head)
 	}
 }
 
-// A job in the background that has let go of the output neither holds the reply
-// nor ends with it.
+// A background job that has closed its standard output doesn't hold up the reply
+// and isn't killed with it.
 func TestBackgroundJobLives(t *testing.T) {
 	g := newGroup(t)
-	for _, redirect := range []string{">/dev/null 2>&1", ">/dev/null"} { // the other holds standard error
+	for _, redirect := range []string{">/dev/null 2>&1", ">/dev/null"} { // the second keeps standard error open
 		gate := newGate(t)
 		s := serve(t, &Host{Path: program(t, `exec 3>`+g.path+`; (read x <`+gate.path+`; echo done >&3) `+redirect+` & printf 'A: b\n\npage'`)})
 		if _, page := s.ask(t, ""); page != "page" {
@@ -369,8 +372,8 @@ func TestExitStatusIsLogged(t *testing.T) {
 	s.wantLog(t, "level=WARN", "exit status 7")
 }
 
-// What a program wrote before it crashed is no whole reply.
-func TestCrashIsNoReply(t *testing.T) {
+// The output of a program that crashed is not a complete reply.
+func TestCrashIsAnError(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\npage'; kill -SEGV $$`)})
 	if head, page := s.ask(t, ""); status(head) != "500" || strings.Contains(page, "page") {
 		t.Errorf("got %q %q", head, page)
@@ -400,7 +403,7 @@ func TestStderrIsBounded(t *testing.T) {
 		}
 	}
 	if strings.Contains(s.log.String(), "line=end") {
-		t.Error("the limit does not hold")
+		t.Error("a line beyond the limit was logged")
 	}
 }
 
@@ -420,7 +423,7 @@ func TestProgramThatCannotStart(t *testing.T) {
 		if head, _ := s.ask(t, ""); status(head) != want {
 			t.Errorf("%s: got %q, want %s", path, head, want)
 		}
-		s.wantLog(t, "cgi: no whole reply", path)
+		s.wantLog(t, "cgi: no complete reply", path)
 	}
 }
 
@@ -438,7 +441,8 @@ func TestStartFailure(t *testing.T) {
 	}
 }
 
-// A pipe whose reader is gone ends its writer, as anywhere else.
+// In a program, SIGPIPE kills the writer to a pipe that has no reader, as in any
+// shell.
 func TestSIGPIPEEndsWriters(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; { { yes 2>/dev/null; echo $? >&3; } | head -n 1 >/dev/null; } 3>&1`)})
 	if _, page := s.ask(t, ""); page != "141\n" {

@@ -2,10 +2,9 @@
 
 package cgihost
 
-// reply.go owns what a program writes to its standard output: a header block
-// and a page (RFC 3875 §6). Rule: a page is never passed on without a whole and
-// valid header block, and what the program has written does not wait for what
-// it writes next.
+// reply.go passes on what a program writes to its standard output: a header block
+// and a page (RFC 3875 §6). A page needs a complete and valid header block. Output
+// is not held back until the program writes more.
 
 import (
 	"bufio"
@@ -22,17 +21,17 @@ import (
 )
 
 const (
-	// maxHeaderBytes is lighttpd's limit, the widest of the web servers'.
+	// maxHeaderBytes is lighttpd's limit, the highest of the web servers'.
 	maxHeaderBytes = 64 << 10
 
-	// flushDelay is how long output waits for more. A page that is written
-	// without a longer pause leaves in one piece, with its Content-Length.
+	// flushDelay is how long output waits for more. A short page written without a
+	// longer pause is sent in one piece, with a Content-Length.
 	flushDelay = 10 * time.Millisecond
 
 	copySize = 32 << 10
 )
 
-var errNoHeader = fail(http.StatusInternalServerError, "the program ended without a whole header block (RFC 3875 §6)")
+var errNoHeader = fail(http.StatusInternalServerError, "the program ended without a complete header block (RFC 3875 §6)")
 
 // reply passes the program's output on to w. It reports whether the reply has
 // begun.
@@ -42,7 +41,7 @@ func (p *process) reply(w http.ResponseWriter) (began bool, err error) {
 	status, header, err := readHeader(in)
 	switch {
 	case err == io.EOF && limit.N == 0:
-		return false, fail(http.StatusInternalServerError, "the program's header block has more than %d bytes", maxHeaderBytes)
+		return false, fail(http.StatusInternalServerError, "the program's header block is longer than %d bytes", maxHeaderBytes)
 	case err == io.EOF:
 		return false, errNoHeader
 	case err != nil:
@@ -58,8 +57,8 @@ func (p *process) reply(w http.ResponseWriter) (began bool, err error) {
 	return true, err
 }
 
-// readHeader reads the header block. Its error is io.EOF if there is none, or
-// not a whole one.
+// readHeader reads the header block. It returns io.EOF if the block is missing or
+// incomplete.
 func readHeader(in *bufio.Reader) (status int, header http.Header, err error) {
 	tp := textproto.NewReader(in)
 	line := ""
@@ -76,23 +75,23 @@ func readHeader(in *bufio.Reader) (status int, header http.Header, err error) {
 	case err != nil:
 		return 0, nil, fail(http.StatusInternalServerError, "the program's header block is malformed: %w", err)
 	case len(fields) == 0 && line == "":
-		return 0, nil, fail(http.StatusInternalServerError, "the program's output begins with an empty line, where its header block has to be")
+		return 0, nil, fail(http.StatusInternalServerError, "the program's output begins with an empty line instead of a header block")
 	}
 	header = http.Header(fields)
 	status, err = replyStatus(line, header)
 	return status, header, err
 }
 
-// replyStatus takes the status from the line of a script with non-parsed
-// headers, from the field Status, or from the lack of both, and Status out of
-// the header.
+// replyStatus returns the status from line, the status line of a script with
+// non-parsed headers, or from the field Status. Without either it is 302 with a
+// Location and else 200. It removes Status from the header.
 func replyStatus(line string, header http.Header) (int, error) {
 	if line == "" {
 		line = header.Get("Status")
 	}
 	header.Del("Status")
 	if header["Content-Type"] == nil {
-		header["Content-Type"] = nil // keeps the Server from guessing it
+		header["Content-Type"] = nil // keeps the Server from sniffing it
 	}
 	switch {
 	case line != "":
@@ -108,8 +107,8 @@ func replyStatus(line string, header http.Header) (int, error) {
 	return http.StatusOK, nil
 }
 
-// contentLength is the length that the program announces, or as much as there
-// may be.
+// contentLength returns the length that the program declares, or the largest
+// possible if it declares none.
 func contentLength(header http.Header) int64 {
 	n, err := strconv.ParseUint(header.Get("Content-Length"), 10, 63)
 	if err != nil {
@@ -118,9 +117,9 @@ func contentLength(header http.Header) int64 {
 	return int64(n)
 }
 
-// copyBody passes on length bytes at most, and reads to the end of the output: a
-// script's echo writes a line break more than its Content-Length. Once the reply
-// is whole, the program no longer ends with its client.
+// copyBody passes on at most length bytes and drops the rest of the output,
+// because a script's echo often writes a line break beyond its Content-Length.
+// Once the reply is complete, a client that leaves no longer kills the program.
 func (p *process) copyBody(w http.ResponseWriter, in io.Reader, length int64) error {
 	out := http.NewResponseController(w)
 	buf := make([]byte, copySize)

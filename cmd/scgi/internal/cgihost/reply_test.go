@@ -12,8 +12,8 @@ import (
 func TestReplies(t *testing.T) {
 	long := strings.Repeat("x", maxHeaderBytes)
 	for name, test := range map[string]struct {
-		output string // as printf takes it
-		head   string // a line that the reply's head has to have
+		output string // argument of printf
+		head   string // a line that the reply's head must contain
 		page   string
 	}{
 		"CRLF":                {`A: b\r\n\r\npage`, "A: b", "page"},
@@ -55,7 +55,8 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// A header that ends too early is told from one that is malformed.
+// readHeader returns io.EOF for a header that ends early, unlike for a malformed
+// one.
 func TestCutHeader(t *testing.T) {
 	lines := strings.SplitAfter("HTTP/1.1 200 OK\r\nA: b\r\nC:\r\n d\r\n\r\n", "\n")
 	text := ""
@@ -70,8 +71,8 @@ func TestCutHeader(t *testing.T) {
 	}
 }
 
-// What the program does not say of its page is not guessed.
-func TestTypeIsNotGuessed(t *testing.T) {
+// A page without a Content-Type is sent without one.
+func TestTypeIsNotSniffed(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n<html>'`)})
 	if head, _ := s.ask(t, ""); strings.Contains(head, "Content-Type") {
 		t.Errorf("got %q", head)
@@ -92,8 +93,8 @@ func TestLongPageIsWhole(t *testing.T) {
 	}
 }
 
-// The exit status tells why there is no reply.
-func TestMissingReplyTellsExit(t *testing.T) {
+// The exit status of a program without a reply is logged.
+func TestMissingReplyLogsExit(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `echo why >&2; exit 3`)})
 	s.ask(t, "")
 	s.wantLog(t, "exit status 3", "line=why")
