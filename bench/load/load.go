@@ -1,15 +1,15 @@
 //go:build linux
 
-// Package load asks a server on this machine as fast as it answers, or at a
-// fixed rate, and measures how long each answer takes.
+// Package load sends requests to a server on this machine, as fast as it answers
+// or at a fixed rate, and measures how long each answer takes.
 //
-// It is one thread around epoll, so that one processor is enough to keep a
-// server on another busy. Requests are made once; of a reply no more is looked
-// at than it takes to find its end and see that it is a 200.
+// It runs one thread around epoll, so that one processor can keep a server on
+// another processor busy. It builds the request once, and reads only enough of a
+// reply to find its end and check for a 200.
 package load
 
-// load.go owns what a run is and what it gives. Rule: every run ends, and a
-// request that was not answered is counted.
+// load.go defines a run and its result. Every run ends, and counts the requests
+// that got no answer.
 
 import (
 	"errors"
@@ -21,44 +21,44 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// grace is how long requests may take that are under way when a run ends.
+// grace bounds the wait for requests in flight at the end of a run.
 const grace = 10 * time.Second
 
-// Config is a run.
+// Config describes a run.
 type Config struct {
-	// Addr is the server's, "unix:/path" or "127.0.0.1:port".
+	// Addr is the server's address, "unix:/path" or "127.0.0.1:port".
 	Addr string
 
 	// Protocol is "scgi", "fcgi" or "http".
 	Protocol string
 
-	// Keep keeps connections for the next request. Without it each request
-	// has one of its own. SCGI knows no kept connections.
+	// Keep keeps connections open for further requests. If it is false, each
+	// request has its own connection. SCGI has no kept connections.
 	Keep bool
 
-	// Flight is the number of requests that are under way at any time: a closed
-	// loop, in which a slow server is asked less. It is ignored if Rate is set.
+	// Flight is the number of requests in flight at any time: a closed loop, in
+	// which a slow server gets fewer requests. It is ignored if Rate is set.
 	Flight int
 
-	// Rate is the number of requests a second, whether or not earlier ones are
-	// answered: an open loop. A request's time runs from when it was due, not
-	// from when it could be sent, so that what waits behind a stall is counted.
+	// Rate is the number of requests per second, whether or not earlier ones are
+	// answered: an open loop. A request's latency counts from when it was due, not
+	// from when it was sent, so that it includes the wait behind a stall.
 	Rate float64
 
-	// Duration is the time in which requests are begun.
+	// Duration is how long the run starts new requests.
 	Duration time.Duration
 
-	// HeaderBytes and BodyBytes are the least size of a request's header and
-	// the size of its body. Zero is a browser's usual header and no body.
+	// HeaderBytes is the minimum size of a request's header, and BodyBytes the
+	// size of its body. Zero is a browser's usual header and no body.
 	HeaderBytes int
 	BodyBytes   int
 }
 
-// Result is what a run gave.
+// Result is the result of a run.
 type Result struct {
-	Requests  int64   // answered with a 200
-	Failed    int64   // not answered, or with something else
-	PerSecond float64 // of the requests answered, to the end of the last
+	Requests  int64   // requests answered with a 200
+	Failed    int64   // requests without an answer, or with another status
+	PerSecond float64 // Requests per second, up to the last answer
 	Latency   []Quantile
 }
 
@@ -77,7 +77,7 @@ func (r Result) At(percent float64) float64 {
 	return 0
 }
 
-// percents are the steps of Result.Latency: finer toward the end.
+// percents lists the percentiles in Result.Latency.
 var percents = []float64{1, 10, 25, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97, 98, 99, 99.25, 99.5, 99.7, 99.8, 99.9, 99.95, 99.99, 100}
 
 func quantiles(h *hdrhistogram.Histogram) []Quantile {
@@ -88,8 +88,8 @@ func quantiles(h *hdrhistogram.Histogram) []Quantile {
 	return qs
 }
 
-// Ask sends one request as c says and waits for the reply. It fails unless that
-// is a 200.
+// Ask sends one request and waits for the reply. It returns an error unless the
+// reply is a 200.
 func Ask(c Config) error {
 	request, judge, err := protocol(c)
 	if err != nil {
@@ -121,10 +121,11 @@ func receiveAll(r io.Reader, judge judge) error {
 	}
 }
 
-// Run does what c says. It takes at most Duration and 10 seconds.
+// Run performs the run that c describes. It takes at most 10 seconds longer than
+// c.Duration.
 func Run(c Config) (Result, error) {
 	if c.Flight <= 0 && c.Rate <= 0 {
-		return Result{}, errors.New("load: neither requests in flight nor a rate")
+		return Result{}, errors.New("load: neither Flight nor Rate is set")
 	}
 	r, err := newRunner(c)
 	if err != nil {

@@ -2,8 +2,8 @@
 
 package load
 
-// load_test.go holds the load against servers whose answers are known. Rule:
-// what is asserted of a time is a bound that no slow machine can break.
+// load_test.go runs the load against servers with known answers. It only asserts
+// times that hold on a slow machine too.
 
 import (
 	"errors"
@@ -20,8 +20,7 @@ import (
 	"example.com/scgi"
 )
 
-// serve answers every protocol's requests with handler, and returns the
-// address.
+// serve serves handler in the given protocol and returns the address.
 func serve(t *testing.T, protocol, network string, handler http.HandlerFunc) string {
 	t.Helper()
 	addr, prefix := "127.0.0.1:0", ""
@@ -48,8 +47,7 @@ func serve(t *testing.T, protocol, network string, handler http.HandlerFunc) str
 	return prefix + l.Addr().String()
 }
 
-// Every byte that is meant to be sent is, and every answer is taken for what it
-// is.
+// Run and Ask send the whole request, and tell a 200 from any other status.
 func TestProtocols(t *testing.T) {
 	sizes := func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
@@ -80,7 +78,7 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// A reply is judged the same however it is cut.
+// A judge gives the same verdict however the reply is split into reads.
 func TestJudges(t *testing.T) {
 	kept := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 	chunked := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
@@ -109,7 +107,7 @@ func TestJudges(t *testing.T) {
 	}
 }
 
-// In an open loop a stall counts for all that were due meanwhile.
+// In an open loop, a stall counts for every request that was due meanwhile.
 func TestOpenLoopCountsTheStall(t *testing.T) {
 	const requests = 20
 	var arrived sync.WaitGroup
@@ -127,7 +125,7 @@ func TestOpenLoopCountsTheStall(t *testing.T) {
 	}
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestNoServer(t *testing.T) {
 	c := Config{Addr: "unix:" + filepath.Join(t.TempDir(), "none"), Protocol: "scgi", Flight: 1, Duration: time.Millisecond}
 	if r, err := Run(c); err != nil || r.Requests != 0 || r.Failed == 0 {
 		t.Errorf("%+v, %v", r, err)

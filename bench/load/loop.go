@@ -2,9 +2,9 @@
 
 package load
 
-// loop.go owns a run: when requests are due, and what has happened to those
-// under way. Rule: the loop allocates only while it grows, and looks at the
-// clock once for each request's begin and end.
+// loop.go runs the event loop: it starts requests when they are due and records how
+// they end. The loop allocates only while the number of slots grows, and reads the
+// clock once when a request starts and once when it ends.
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ import (
 	"example.com/scgi/bench/internal/address"
 )
 
-// maxSlots bounds what an open loop may have under way.
+// maxSlots bounds the requests in flight in an open loop.
 const maxSlots = 15000
 
 type runner struct {
@@ -30,15 +30,15 @@ type runner struct {
 
 	ep      int
 	slots   []slot
-	free    []int // not under way; the last one used is the first again
-	blocked []int // could not connect: the server's backlog is full
+	free    []int // idle slots, used last in, first out
+	blocked []int // slots that wait for room in the server's backlog
 	flight  int
 
 	base      time.Time
-	due       time.Duration // of the next request, since base
+	due       time.Duration // when the next request is due, since base
 	hist      *hdrhistogram.Histogram
 	good, bad int64
-	last      time.Duration // when a request ended last
+	last      time.Duration // when the last good reply ended
 	buf       []byte
 }
 
@@ -100,16 +100,16 @@ func (r *runner) run() error {
 	}
 }
 
-// isLate reports that an open loop is behind: what was due within Duration is
-// begun all the same.
+// isLate reports whether an open loop is behind. It still starts every request that
+// was due within Duration.
 func (r *runner) isLate() bool {
 	return r.cfg.Rate > 0 && r.due < r.cfg.Duration && r.flight < maxSlots
 }
 
-// begin begins what is due.
+// begin starts the requests that are due.
 func (r *runner) begin(now time.Duration) {
 	if r.cfg.Rate <= 0 {
-		for range r.cfg.Flight - r.flight { // not until there are that many: they may all fail at once
+		for range r.cfg.Flight - r.flight { // a fixed count, since all of them may fail at once
 			r.start(r.slot(), now)
 		}
 		return
@@ -120,7 +120,8 @@ func (r *runner) begin(now time.Duration) {
 	}
 }
 
-// timeout is in ms, as epoll wants it: what is due sooner is waited for awake.
+// timeout returns the timeout for epoll in ms. For a request that is due sooner it
+// is 0, and the loop spins.
 func (r *runner) timeout(begin bool) int {
 	switch {
 	case len(r.blocked) > 0:
@@ -144,7 +145,7 @@ func (r *runner) wait(timeout int) error {
 	return nil
 }
 
-// slot returns one that is not under way.
+// slot returns the index of an idle slot.
 func (r *runner) slot() int {
 	if n := len(r.free); n > 0 {
 		i := r.free[n-1]

@@ -2,8 +2,8 @@
 
 package load
 
-// protocol.go owns the bytes: the same request in three protocols, and how a
-// reply's end is told in each. Rule: no more is parsed than that takes.
+// protocol.go encodes the same request in three protocols and finds the end of a
+// reply in each. It parses no more of a reply than that requires.
 
 import (
 	"bytes"
@@ -13,19 +13,19 @@ import (
 	"strings"
 )
 
-// verdict is what is known of a reply.
+// verdict is the state of a reply.
 type verdict int
 
 const (
-	more verdict = iota
-	good         // whole, and a 200
+	more verdict = iota // incomplete
+	good                // complete, and a 200
 	bad
 )
 
-// A judge looks at a reply as far as it has come; eof says that this is all.
+// A judge examines the bytes of a reply so far. If eof is true, no more will come.
 type judge func(got []byte, eof bool) verdict
 
-// variables is a browser's request as nginx passes it on.
+// variables returns a browser's request as nginx passes it on.
 func variables(headerBytes, bodyBytes int) [][2]string {
 	method := "GET"
 	if bodyBytes > 0 {
@@ -55,7 +55,7 @@ func variables(headerBytes, bodyBytes int) [][2]string {
 	return vars
 }
 
-// fields is the browser's own header, filled up to about headerBytes.
+// fields returns a browser's header, padded to about headerBytes.
 func fields(headerBytes int) [][2]string {
 	fs := [][2]string{
 		{"Host", "www.example.org"},
@@ -86,7 +86,7 @@ func protocol(c Config) (request []byte, j judge, err error) {
 	case c.Protocol == "fcgi":
 		return fcgiRequest(c), fcgiReply(c.Keep), nil
 	}
-	return nil, nil, fmt.Errorf("load: no protocol %q with kept connections %t", c.Protocol, c.Keep)
+	return nil, nil, fmt.Errorf("load: protocol %q with Keep %t is not supported", c.Protocol, c.Keep)
 }
 
 func scgiRequest(headerBytes, bodyBytes int) []byte {
@@ -98,7 +98,7 @@ func scgiRequest(headerBytes, bodyBytes int) []byte {
 	return append(request, make([]byte, bodyBytes)...)
 }
 
-// closedReply judges replies that end with their connection.
+// closedReply judges replies that end when the server closes the connection.
 func closedReply(begin string) judge {
 	prefix := []byte(begin)
 	return func(got []byte, eof bool) verdict {
@@ -168,7 +168,7 @@ func contentLength(head []byte) (n int, ok bool) {
 	return n, true
 }
 
-// The types of FastCGI's records (FastCGI §8).
+// The FastCGI record types (FastCGI §8).
 const (
 	fcgiBegin  = 1
 	fcgiEnd    = 3
@@ -195,7 +195,7 @@ func fcgiRequest(c Config) []byte {
 	return appendStream(b, fcgiStdin, make([]byte, c.BodyBytes))
 }
 
-// appendSize is FastCGI's one-byte or four-byte length (FastCGI §3.4).
+// appendSize appends a length in one byte or four (FastCGI §3.4).
 func appendSize(b []byte, n int) []byte {
 	if n < 128 {
 		return append(b, byte(n))
@@ -209,7 +209,7 @@ func appendRecord(b []byte, kind byte, content []byte) []byte {
 	return append(append(b, 0, 0), content...)
 }
 
-// appendStream appends content in records, and the empty one that ends it.
+// appendStream appends content as records, and the empty record that ends it.
 func appendStream(b []byte, kind byte, content []byte) []byte {
 	for len(content) > 0 {
 		n := min(len(content), 32<<10)
@@ -219,8 +219,8 @@ func appendStream(b []byte, kind byte, content []byte) []byte {
 	return appendRecord(b, kind, nil)
 }
 
-// fcgiReply judges a reply by its records; without kept connections the server
-// has to close too.
+// fcgiReply judges a reply by its records. Unless keep is true, the server also has
+// to close the connection.
 func fcgiReply(keep bool) judge {
 	return func(got []byte, eof bool) verdict {
 		ok, ended := fcgiScan(got)

@@ -2,8 +2,8 @@
 
 package load
 
-// slot.go owns one request's way: connect, send, receive. Rule: nothing waits
-// here, and a connection is in the epoll set only while it is open.
+// slot.go takes one request through connect, send and receive. Nothing here blocks,
+// and a connection is in the epoll set only while it is open.
 
 import (
 	"syscall"
@@ -18,12 +18,12 @@ const (
 )
 
 type slot struct {
-	fd     int // -1: not connected
+	fd     int // -1 if not connected
 	events uint32
-	active bool // a request is under way
+	active bool // a request is in flight
 	began  time.Duration
 	sent   int
-	got    []byte // of a reply that came in parts
+	got    []byte // the reply so far, if it takes more than one read
 }
 
 func (s *slot) close() {
@@ -33,7 +33,7 @@ func (s *slot) close() {
 	s.fd, s.events = -1, 0
 }
 
-// start begins a request that was due at the given time.
+// start starts a request that was due at the given time.
 func (r *runner) start(i int, due time.Duration) {
 	s := &r.slots[i]
 	s.active, s.began, s.sent, s.got = true, due, 0, s.got[:0]
@@ -46,7 +46,7 @@ func (r *runner) start(i int, due time.Duration) {
 	}
 }
 
-// connect reports false if it has to be tried again.
+// connect returns false if it has to be tried again.
 func (r *runner) connect(i int) bool {
 	fd, err := syscall.Socket(r.family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -105,7 +105,7 @@ func (r *runner) watch(i int, events uint32) bool {
 	return syscall.EpollCtl(r.ep, op, s.fd, &syscall.EpollEvent{Events: events, Fd: int32(i)}) == nil
 }
 
-// event is told what epoll has seen on slot i's connection.
+// event handles an epoll event on slot i's connection.
 func (r *runner) event(i int, events uint32) {
 	s := &r.slots[i]
 	switch {
@@ -118,8 +118,8 @@ func (r *runner) event(i int, events uint32) {
 	}
 }
 
-// receive takes what has come; ended says that the server has closed, so that
-// a read that leaves nothing is the last.
+// receive reads what has arrived. If ended is true, the server has closed the
+// connection, and a read that doesn't fill the buffer is the last.
 func (r *runner) receive(i int, ended bool) {
 	s := &r.slots[i]
 	n, err := syscall.Read(s.fd, r.buf)

@@ -2,8 +2,8 @@
 
 package load
 
-// transfer.go owns the one large request: an upload or a download over a
-// connection of its own. Rule: what is missing at the end is an error.
+// transfer.go sends one large upload or download over its own connection. A
+// transfer that ends early is an error.
 
 import (
 	"bytes"

@@ -2,9 +2,9 @@
 
 package main
 
-// children.go owns what child processes cost beside one process, and what they
-// gain: processor time, requests/s on all processors, memory, and the time to
-// replace one. Rule: each is measured beside one process, in the same round.
+// children.go compares serving in child processes with serving in one process:
+// processor time, requests/s on all processors, memory, and the time to replace a
+// child. The contestants of a comparison alternate within each round.
 
 import (
 	"context"
@@ -23,7 +23,8 @@ import (
 	"example.com/scgi/bench/load"
 )
 
-// inChildren is the library in so many child processes; 0 is in one process.
+// inChildren returns the library in that many child processes; 0 is one process
+// without children.
 func inChildren(name string, processes int, args ...string) contestant {
 	c := with(native, append(args, "-processes", strconv.Itoa(processes))...)
 	c.name = name
@@ -38,8 +39,8 @@ var families = []contestant{
 	inChildren("4 children of 1 worker", 4, "-workers", "1"),
 }
 
-// spreads are what may use all processors, answering with a table of so many
-// rows, or with the time.
+// spreads returns the contestants that may use all processors. They answer with a
+// table of that many rows, or with the time if rows is 0.
 func spreads(rows int) []contestant {
 	n := runtime.NumCPU()
 	all := []contestant{
@@ -56,13 +57,13 @@ func spreads(rows int) []contestant {
 	return all
 }
 
-// column is a table whose figures stand in one column, under a name.
+// column is a table that is printed as one column, with the name as its heading.
 type column struct {
 	name string
 	table
 }
 
-// kinship is all that is measured of child processes.
+// kinship holds the measurements of child processes.
 type kinship struct {
 	cost   []column
 	gain   []column
@@ -70,7 +71,8 @@ type kinship struct {
 	gaps   []time.Duration
 }
 
-// benchChildren prints its tables.
+// benchChildren compares child processes with one process and writes the tables to
+// out.
 func benchChildren(ctx context.Context, small bool, out io.Writer) error {
 	s := full
 	s.duration = 500 * time.Millisecond
@@ -103,7 +105,7 @@ func benchChildren(ctx context.Context, small bool, out io.Writer) error {
 	return err
 }
 
-// costOfChildren has all processes of a server on one processor.
+// costOfChildren measures with all processes of a server on one processor.
 func (l *lab) costOfChildren() (all []column, err error) {
 	type way struct {
 		network string
@@ -119,7 +121,7 @@ func (l *lab) costOfChildren() (all []column, err error) {
 	return all, nil
 }
 
-// gainOfChildren lets the servers and the load have all processors.
+// gainOfChildren measures with the servers and the load on all processors.
 func (l *lab) gainOfChildren() (all []column, err error) {
 	l.wide = true
 	defer func() { l.wide = false }()
@@ -137,7 +139,7 @@ func (l *lab) gainOfChildren() (all []column, err error) {
 	return all, nil
 }
 
-// some is all, or the first and the last where it is only seen that they work.
+// some returns all, or only the first and the last in a quick run.
 func some[T any](s scale, all []T) []T {
 	if s.rounds > 1 {
 		return all
@@ -151,8 +153,8 @@ type footprint struct {
 	resident, share, ofItsOwn float64
 }
 
-// footprints are of idle processes: one, a parent, and its child before and after
-// a load.
+// footprints measures a single process, a parent and its child: idle and, but for
+// the parent, after a load.
 func (l *lab) footprints() ([]footprint, error) {
 	one, err := l.start(families[0], "unix")
 	if err != nil {
@@ -183,11 +185,11 @@ func (l *lab) footprints() ([]footprint, error) {
 		footprintOf("child, after a load", child)), nil
 }
 
-// child is a child of s.
+// child returns the process ID of a child of s.
 func (s *server) child() (pid int, err error) {
 	pids := childrenOf(s.cmd.Process.Pid)
 	if len(pids) == 0 {
-		return 0, errors.New("there is no child")
+		return 0, errors.New("the server has no child")
 	}
 	return pids[0], nil
 }
@@ -198,7 +200,7 @@ func footprintOf(name string, pid int) footprint {
 	return footprint{name, get("Rss"), get("Pss"), get("Private_Clean") + get("Private_Dirty")}
 }
 
-// replacements are the times from a kill of the only child to the next answer.
+// replacements measures the time from killing the only child to the next answer.
 // The request waits in the socket meanwhile.
 func (l *lab) replacements() (gaps []time.Duration, err error) {
 	s, err := l.start(families[1], "unix")
@@ -211,7 +213,7 @@ func (l *lab) replacements() (gaps []time.Duration, err error) {
 		if err := l.awaitReply(c, time.Millisecond); err != nil {
 			return nil, err
 		}
-		time.Sleep(100 * time.Millisecond) // it tells its parent that it has served
+		time.Sleep(100 * time.Millisecond) // the child reports to its parent that it has served
 		child, err := s.child()
 		if err != nil {
 			return nil, err
@@ -247,7 +249,8 @@ func (k kinship) markdown(s scale) string {
 	return b.String()
 }
 
-// writeColumns writes each ratio to the first row, and what more there is to say.
+// writeColumns writes one table: in each cell the ratio to the first row, followed
+// by more's text.
 func writeColumns(b *strings.Builder, title string, cs []column, get func(sample) float64, more func(row) string) {
 	fmt.Fprintf(b, "\n### %s\n\n| server |", title)
 	for _, c := range cs {

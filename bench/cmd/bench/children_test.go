@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// The quick mode measures everything once. A figure that is missing is 0.00.
+// Quick mode measures everything once. A missing figure would show as 0.00.
 func TestBenchChildren(t *testing.T) {
 	if _, err := exec.LookPath("taskset"); err != nil || runtime.NumCPU() < 2 {
-		t.Skip("it takes taskset and two processors")
+		t.Skip("needs taskset and two processors")
 	}
-	t.Chdir("../..") // the module, whose programs are built
+	t.Chdir("../..") // the folder of the module, where the programs are built
 	var out strings.Builder
 	if err := benchChildren(t.Context(), true, &out); err != nil {
 		t.Fatal(err)

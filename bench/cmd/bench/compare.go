@@ -2,9 +2,9 @@
 
 package main
 
-// compare.go owns the comparison: everyone in turn, round by round. Rule: what
-// is quoted is the median of each round's ratio, since the machine drifts
-// between rounds and less within one.
+// compare.go compares contestants: each round measures all of them in turn. The
+// result is the median of the rounds' ratios, because the machine's speed drifts
+// less within a round than between rounds.
 
 import (
 	"fmt"
@@ -14,19 +14,19 @@ import (
 	"example.com/scgi/bench/load"
 )
 
-// flight is the number of requests under way where it is not what is varied.
+// flight is the number of requests in flight, except where that number is varied.
 const flight = 64
 
-// sample is one run.
+// sample is the result of one run.
 type sample struct {
-	cpu      float64 // processor time a request, in µs
-	front    float64 // of that nginx's
+	cpu      float64 // processor time per request, in µs
+	front    float64 // the part of cpu that nginx used
 	rps      float64
 	p50, p99 float64 // µs
 	peak     int64   // bytes
 }
 
-// row is a contestant's runs, one a round.
+// row holds a contestant's runs, one per round.
 type row struct {
 	contestant
 	samples []sample
@@ -34,12 +34,12 @@ type row struct {
 
 type table []row
 
-// compare measures each of cs, the first being the measure of all.
+// compare measures each of cs. The first one is the base of the ratios.
 func (l *lab) compare(rounds int, cs []contestant, network string) (table, error) {
 	return l.compareAt(rounds, cs, network, flight)
 }
 
-// compareAt is with so many requests in flight.
+// compareAt is compare with the given number of requests in flight.
 func (l *lab) compareAt(rounds int, cs []contestant, network string, flight int) (table, error) {
 	return l.inTurn(rounds, cs, func(c contestant) (sample, error) {
 		s, err := l.start(c, network)
@@ -66,8 +66,8 @@ func (l *lab) inTurn(rounds int, cs []contestant, run func(contestant) (sample, 
 	return t, nil
 }
 
-// sample asks s as c says, first for a moment to warm it up; helpers' time is
-// counted too.
+// sample runs the load c against s, after a short warm-up. The processor time
+// includes that of the helpers.
 func (l *lab) sample(s *server, c load.Config, helpers ...*server) (sample, error) {
 	warm := c
 	warm.Duration = min(c.Duration/3, 200*time.Millisecond)
@@ -98,7 +98,7 @@ func cpuOfAll(servers []*server) (sum time.Duration) {
 	return sum
 }
 
-// median is of what get gives for each of r's samples.
+// median returns the median of get over r's samples.
 func (r row) median(get func(sample) float64) float64 {
 	values := make([]float64, len(r.samples))
 	for i, s := range r.samples {
@@ -107,7 +107,7 @@ func (r row) median(get func(sample) float64) float64 {
 	return median(values)
 }
 
-// ratio is the median of each round's quotient of r's and base's.
+// ratio returns the median over the rounds of r's value divided by base's.
 func (r row) ratio(base row, get func(sample) float64) float64 {
 	values := make([]float64, len(r.samples))
 	for i, s := range r.samples {

@@ -2,17 +2,17 @@
 
 package main
 
-// contestants.go owns who is measured. Rule: all of them send the same page,
-// and read the body if there is one.
+// contestants.go lists the servers that are measured. All of them send the same
+// page, and read the request body if there is one.
 
-// A contestant is a server program, and how it is asked.
+// A contestant is a server program and the way to send it requests.
 type contestant struct {
 	name     string
-	program  string // of this module
+	program  string // a command of this module
 	args     []string
 	protocol string
 	keep     bool
-	nginx    string // how nginx passes a request on to "app"
+	nginx    string // nginx directives that pass a request on to it
 	env      []string
 }
 
@@ -37,7 +37,7 @@ var (
 	commonCGI = rival("CGI, a process each", "cgi", "http", true, proxyKept)
 )
 
-// The first of each is what the others are measured by.
+// The first of each list is the base of the ratios.
 var (
 	direct  = []contestant{bare, native, produce, asHTTP, naive, httpKept, httpOnce, fcgiKept, fcgiOnce, commonCGI}
 	curved  = []contestant{bare, native, asHTTP, naive, httpKept, httpOnce, fcgiKept, fcgiOnce}

@@ -2,9 +2,9 @@
 
 package main
 
-// curves.go owns what is measured against a quantity: connections in flight,
-// sizes, and latency at a fixed rate. Rule: a curve is the median of its
-// rounds, point by point.
+// curves.go measures servers against a varied quantity, such as requests in flight
+// or the body size, and measures latency at a fixed rate. Each point of a curve is
+// the median of its rounds.
 
 import (
 	"fmt"
@@ -15,13 +15,13 @@ import (
 
 type point struct{ x, y float64 }
 
-// curves has a table for each x.
+// curves holds one table for each x.
 type curves struct {
 	xs     []int
 	tables []table
 }
 
-// points are of the i-th contestant.
+// points returns the curve of the i-th contestant.
 func (c curves) points(i int, y func(t table, r row) float64) (ps []point) {
 	for k, x := range c.xs {
 		ps = append(ps, point{float64(x), y(c.tables[k], c.tables[k][i])})
@@ -29,7 +29,7 @@ func (c curves) points(i int, y func(t table, r row) float64) (ps []point) {
 	return ps
 }
 
-// at is the table for x.
+// at returns the table for x, or nil if x was not measured.
 func (c curves) at(x int) table {
 	for k := range c.xs {
 		if c.xs[k] == x {
@@ -58,7 +58,7 @@ func (l *lab) vary(xs []int, cs []contestant, config func(c load.Config, x int) 
 	return all, nil
 }
 
-// varyOne asks the same server at each x.
+// varyOne starts c once and measures it at each x.
 func (l *lab) varyOne(c contestant, xs []int, config func(load.Config, int) load.Config, add func(k int, s sample)) error {
 	s, err := l.start(c, "unix")
 	if err != nil {
@@ -88,8 +88,8 @@ func (l *lab) bodySize() (curves, error) {
 	return l.vary(l.scale.bodies, sized, func(c load.Config, x int) load.Config { c.BodyBytes = x; return c })
 }
 
-// latency asks each at the same rate, which is half of what the slowest
-// can do: enough to keep all of them at work, and none of them overrun.
+// latency measures every contestant at the same rate, half of what the slowest can
+// do: it keeps all of them busy and overloads none.
 func (l *lab) latency(max curves) (rate float64, ls map[string][]point, err error) {
 	rate = math.Inf(1)
 	for _, r := range max.at(flight) {
@@ -127,7 +127,7 @@ func (l *lab) atRate(c contestant, rate float64) (load.Result, error) {
 	return l.load(cfg)
 }
 
-// medianLatency has a point for each percentile: x is percent, y is µs.
+// medianLatency returns a point for each percentile: x is percent, y is µs.
 func medianLatency(rounds []load.Result) (ps []point) {
 	for k, q := range rounds[0].Latency {
 		values := make([]float64, len(rounds))

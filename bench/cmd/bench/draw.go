@@ -2,8 +2,7 @@
 
 package main
 
-// draw.go owns the drawings. Rule: a contestant has the same colour in all of
-// them.
+// draw.go draws the figures. A contestant has the same colour in all of them.
 
 import (
 	"errors"
@@ -50,7 +49,7 @@ func (r results) draw(folder string) error {
 		figure.Save(filepath.Join(folder, "cost.svg"), header, body))
 }
 
-// drawLatency has percentiles on an axis that is finer toward 100.
+// drawLatency draws latency by percentile, on an axis that stretches toward 100.
 func (r results) drawLatency() *plot.Plot {
 	p := figure.New(fmt.Sprintf("Latency at %.0f requests/s, from when each was due", r.rate), "percentile", "µs")
 	for _, c := range curved {
@@ -86,7 +85,7 @@ func addLine(p *plot.Plot, c contestant, ps []point) {
 	figure.Line(p, c.name, colours[c.name], xys, true)
 }
 
-// thePoints are ticks where something was measured.
+// thePoints puts a tick at each measured x.
 type thePoints []int
 
 func (t thePoints) Ticks(_, _ float64) (ticks []plot.Tick) {

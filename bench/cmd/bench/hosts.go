@@ -2,9 +2,9 @@
 
 package main
 
-// hosts.go owns the comparison of scgi host with fcgiwrap: the same shell script
-// behind the same nginx, and what each does with a script that hangs. Rule: both
-// get as many processes and the same variables.
+// hosts.go compares scgi host with fcgiwrap: the same shell script behind the same
+// nginx, and what each does when a script hangs. Both may run the same number of
+// programs and get the same variables.
 
 import (
 	"errors"
@@ -22,11 +22,11 @@ import (
 	"example.com/scgi/bench/load"
 )
 
-// programs is how many each host runs at the same time.
+// programs is the number of programs that each host may run at a time.
 const programs = 4
 
-// pageScript is cgitime as most CGI programs are; hangScript says who it is, and
-// ends some time after it was looked at, since not every host ends it.
+// pageScript is cgitime as a shell script. hangScript records its process ID and
+// ends by itself after a minute, because not every host kills it.
 const (
 	pageScript = `#!/bin/sh
 echo 'Status: 200 OK'
@@ -47,18 +47,19 @@ var hosts = []contestant{
 
 const scriptParam = "PARAM SCRIPT_FILENAME FOLDER$document_uri; PARAM"
 
-// hung is what became of scripts that hang and whose clients have gone.
+// hung says what a host did about hanging scripts whose clients have gone.
 type hung struct {
 	name string
-	left int           // of programs, after a while
-	next time.Duration // until the next request was answered; 0: it was not
+	left int           // scripts that still ran after whatHangs
+	next time.Duration // time to answer the next request; 0 if it got no answer
 }
 
-// whatHangs is the time after which the scripts are counted, and the time in
-// which the next request has to be answered.
+// whatHangs is how long the host has to kill hanging scripts, and then to answer
+// the next request.
 const whatHangs = 5 * time.Second
 
-// compareHosts measures both. The longer runs make up for the few requests.
+// compareHosts measures both hosts. The runs are longer because scripts answer
+// fewer requests.
 func (l *lab) compareHosts() (t table, hangs []hung, err error) {
 	t, err = l.inTurn(l.scale.rounds, hosts, func(c contestant) (s sample, err error) {
 		err = l.behindNginx(c, func(host, front *server) (err error) {
@@ -82,8 +83,7 @@ func (l *lab) compareHosts() (t table, hangs []hung, err error) {
 
 func (l *lab) scripts() string { return filepath.Join(l.dir, "cgi-bin") }
 
-// behindNginx starts a host of the scripts behind nginx, for as long as use
-// runs.
+// behindNginx serves the scripts with host c behind nginx while use runs.
 func (l *lab) behindNginx(c contestant, use func(host, front *server) error) error {
 	for name, text := range map[string]string{"time": pageScript, "hang": hangScript} {
 		path := filepath.Join(l.scripts(), name)
@@ -110,9 +110,9 @@ func (l *lab) behindNginx(c contestant, use func(host, front *server) error) err
 	return use(host, front)
 }
 
-// hang has as many scripts hang as the host runs at the same time, lets their
-// clients go, and looks a while later what is left of them, and whether the
-// host still answers.
+// hang occupies all of the host's programs with hanging scripts and closes their
+// connections. After whatHangs it counts the scripts that still run, and checks
+// whether the host answers.
 func (l *lab) hang(front string, h *hung) error {
 	network, addr := address.Split(front)
 	for range programs {
@@ -148,13 +148,13 @@ func (l *lab) hang(front string, h *hung) error {
 		h.next = time.Since(began)
 		return err
 	case <-time.After(whatHangs):
-		return nil // the end of nginx ends it
+		return nil // stopping nginx ends the goroutine
 	}
 }
 
 func writeHosts(b *strings.Builder, t table, hangs []hung) {
-	// Nobody's processor time: fcgiwrap lets that of its programs get lost. As all
-	// share a busy processor, the requests/s tell it.
+	// The table has no processor time, because that of fcgiwrap's programs is not
+	// accounted to it. All share one busy processor, so requests/s shows the cost.
 	fmt.Fprintf(b, "\n### A shell script, %d at a time, behind nginx on the same processor\n\n| host | requests/s | | p50 | p99 |\n|---|--:|--:|--:|--:|\n", programs)
 	for _, r := range t {
 		fmt.Fprintf(b, "| %s | %.0f | **%.2f** | %s | %s |\n", r.name, r.median(perSecond), r.ratio(t[0], perSecond), micros(r.median(halfTime)), micros(r.median(slowest)))

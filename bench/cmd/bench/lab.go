@@ -2,10 +2,10 @@
 
 package main
 
-// lab.go owns what a measurement needs: the programs, built once; servers that
-// are started and ended; the load. Rule: no process outlives the lab. Servers
-// run on the last processor and the load on the first, so that neither takes
-// the other's time, except where all processors are what is measured.
+// lab.go builds the programs once, starts and stops the servers, and runs the
+// load. No process outlives the lab. Servers run on the last processor and the
+// load on the first, so that neither takes the other's time, unless a measurement
+// is about all processors.
 
 import (
 	"bufio"
@@ -31,13 +31,13 @@ type lab struct {
 	ctx   context.Context
 	scale scale
 	dir   string
-	count int  // of the sockets made
+	count int  // sockets named so far
 	wide  bool // servers and load run on all processors
 }
 
 func newLab(ctx context.Context, s scale) (*lab, error) {
 	if runtime.NumCPU() < 2 {
-		return nil, errors.New("two processors are needed: one for the server, one for the load")
+		return nil, errors.New("the benchmark needs two processors: one for the server, one for the load")
 	}
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -52,8 +52,8 @@ func newLab(ctx context.Context, s scale) (*lab, error) {
 	return l, nil
 }
 
-// descriptorLimit is the hard one: Go programs raise their own limit to it when
-// they start.
+// descriptorLimit returns the hard limit, to which a Go program raises its own
+// limit when it starts.
 func descriptorLimit() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -64,13 +64,13 @@ func descriptorLimit() int {
 
 func (l *lab) close() { _ = os.RemoveAll(l.dir) }
 
-// socket is the name of a new one.
+// socket returns the path of a new socket.
 func (l *lab) socket() string {
 	l.count++
 	return filepath.Join(l.dir, "s"+strconv.Itoa(l.count))
 }
 
-// addr is where a server of this network is to listen.
+// addr returns an address for a server to listen on.
 func (l *lab) addr(network string) string {
 	if network == "unix" {
 		return "unix:" + l.socket()
@@ -95,7 +95,7 @@ func (l *lab) command(c contestant, addr string) (program string, args []string)
 	return filepath.Join(l.dir, c.program), args
 }
 
-// start starts c, pinned, and waits until it can be asked.
+// start starts c on the last processor and waits until it listens.
 func (l *lab) start(c contestant, network string) (*server, error) {
 	program, args := l.command(c, l.addr(network))
 	cmd := l.pinned(lastCPU, program, args...)
@@ -111,13 +111,13 @@ func (l *lab) start(c contestant, network string) (*server, error) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		s.end()
-		return nil, fmt.Errorf("%s said no address: %w", c.name, err)
+		return nil, fmt.Errorf("%s printed no address: %w", c.name, err)
 	}
 	s.addr = strings.TrimSpace(line)
 	return s, nil
 }
 
-// load asks as c says, from the first processor.
+// load runs the load c on the first processor.
 func (l *lab) load(c load.Config) (r load.Result, err error) {
 	err = l.runLoad(&r, "-addr", c.Addr, "-protocol", c.Protocol, "-keep="+strconv.FormatBool(c.Keep),
 		"-flight", strconv.Itoa(c.Flight), "-rate", fmt.Sprint(c.Rate), "-duration", c.Duration.String(),
@@ -139,7 +139,7 @@ func (l *lab) runLoad(result any, args ...string) error {
 	return json.Unmarshal(out, result)
 }
 
-// server is a process that was started, with its children.
+// server is a server process and its children.
 type server struct {
 	cmd  *exec.Cmd
 	addr string
@@ -152,12 +152,12 @@ func (s *server) end() {
 	_ = s.cmd.Wait()
 }
 
-// cpu is the processor time that s and its children have had, dead ones
-// included.
+// cpu returns the processor time that s and its children have used, including
+// children that have exited.
 func (s *server) cpu() time.Duration { return cpuOf(s.cmd.Process.Pid) }
 
 func cpuOf(pid int) time.Duration {
-	const tick = time.Second / 100 // USER_HZ, of every Linux
+	const tick = time.Second / 100 // USER_HZ is 100 on every Linux
 	sum := clockOf(pid)
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, after, _ := strings.Cut(string(stat), ") ")
@@ -173,17 +173,17 @@ func cpuOf(pid int) time.Duration {
 	return sum
 }
 
-// clockOf is the processor time of a process alone, to the nanosecond: a short run
-// has few ticks.
+// clockOf returns the processor time of a process without its children. It has
+// nanosecond resolution, because a short run has few ticks.
 func clockOf(pid int) time.Duration {
-	clock := ^pid<<3 | 2 // as clock_getcpuclockid(3) has it
+	clock := ^pid<<3 | 2 // what clock_getcpuclockid(3) returns
 	var t syscall.Timespec
 	_, _, _ = syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(clock), uintptr(unsafe.Pointer(&t)), 0)
 	return time.Duration(t.Nano())
 }
 
-// childrenOf looks at each thread: to Linux the thread that starts a process is
-// its parent.
+// childrenOf reads the list of each thread, because to Linux the parent of a
+// process is the thread that started it.
 func childrenOf(pid int) (pids []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
@@ -196,13 +196,14 @@ func childrenOf(pid int) (pids []int) {
 	return pids
 }
 
-// memory is a value of /proc/PID/status in bytes: VmRSS, or VmHWM for its peak.
+// memory returns a value of /proc/PID/status in bytes, such as VmRSS or its peak,
+// VmHWM.
 func (s *server) memory(key string) int64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	return bytesOf(string(status), key)
 }
 
-// bytesOf finds "key: N kB", and returns bytes.
+// bytesOf finds "key: N kB" in text and returns N in bytes.
 func bytesOf(text, key string) int64 {
 	_, after, _ := strings.Cut(text, key+":")
 	var kib int64
@@ -210,7 +211,7 @@ func bytesOf(text, key string) int64 {
 	return kib << 10
 }
 
-// machine is one line on what this ran on.
+// machine describes this machine in one line.
 func machine() string {
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	_, model, _ := strings.Cut(string(info), "model name\t: ")

@@ -2,9 +2,9 @@
 
 package main
 
-// limits.go owns what a server must stand beside a normal load: connections
-// that say nothing, bodies of a gigabyte, and being started anew. Rule: each is
-// measured beside the bare or normal case, in the same round.
+// limits.go measures servers outside the normal load: with silent connections,
+// with bodies of a gigabyte, and from a cold start. Each is compared with the bare
+// or normal case of the same round.
 
 import (
 	"fmt"
@@ -18,12 +18,12 @@ import (
 	"example.com/scgi/bench/load"
 )
 
-// silence is a server with and without silent connections.
+// silence is the result for a server with and without silent connections.
 type silence struct {
 	name          string
 	connections   int
-	each          float64 // bytes of resident memory
-	without, with float64 // requests a second
+	each          float64 // resident memory per connection, in bytes
+	without, with float64 // requests per second
 }
 
 func (l *lab) silence() (all []silence, err error) {
@@ -65,7 +65,7 @@ func (l *lab) besideSilence(c contestant) (silence, error) {
 func (l *lab) connect(s *server, n int) (conns []net.Conn, err error) {
 	for end := time.Now().Add(20 * time.Second); len(conns) < n || s.descriptors() < n; {
 		if time.Now().After(end) || l.ctx.Err() != nil {
-			return conns, fmt.Errorf("only %d of %d silent connections, %w", len(conns), n, err)
+			return conns, fmt.Errorf("opened only %d of %d silent connections: %w", len(conns), n, err)
 		}
 		var c net.Conn
 		if len(conns) < n {
@@ -74,7 +74,7 @@ func (l *lab) connect(s *server, n int) (conns []net.Conn, err error) {
 				continue
 			}
 		}
-		time.Sleep(time.Millisecond) // the backlog is full, or not yet accepted
+		time.Sleep(time.Millisecond) // the backlog is full or not yet accepted
 	}
 	return conns, nil
 }
@@ -90,7 +90,7 @@ func closeAll(conns []net.Conn) {
 	}
 }
 
-// passage is a large body through a server, one sample a round.
+// passage is the result for a large body through a server, one sample per round.
 type passage struct {
 	name, network string
 	up            bool
@@ -99,8 +99,8 @@ type passage struct {
 	peak          int64
 }
 
-// transfers measures each direction over each network; of every group the
-// first is the bare io.Copy.
+// transfers measures each direction over each network. The first of each group is
+// a bare io.Copy.
 func (l *lab) transfers() (all []passage, err error) {
 	file := filepath.Join(l.dir, "large")
 	if err := makeFile(file, l.scale.transfer); err != nil {
@@ -126,7 +126,7 @@ func (l *lab) transfers() (all []passage, err error) {
 	return all, nil
 }
 
-// makeFile makes one of zeros that is in memory.
+// makeFile makes a file of zeros and reads it, so that it is in the page cache.
 func makeFile(name string, size int64) error {
 	f, err := os.Create(name)
 	if err != nil {
@@ -146,7 +146,7 @@ type nothing struct{}
 func (nothing) Write(p []byte) (int, error) { return len(p), nil }
 
 func with(c contestant, args ...string) contestant {
-	c.args = append(args, c.args...) // the last one takes the address
+	c.args = append(args, c.args...) // the last flag takes the address
 	return c
 }
 
@@ -195,7 +195,7 @@ func (l *lab) coldStarts() ([]coldStart, error) {
 	return all, nil
 }
 
-// coldStart is without taskset, whose own start would count.
+// coldStart starts c without taskset, whose own start would be measured too.
 func (l *lab) coldStart(c contestant) (time.Duration, error) {
 	addr := l.addr("unix")
 	program, args := l.command(c, addr)

@@ -1,17 +1,16 @@
 //go:build linux
 
-// Bench measures this library against other ways to answer the same requests,
-// in one go and in turn, and writes what it found as Markdown and SVG. Run it
-// in the benchmark module's folder:
+// Bench compares this library with other ways to answer the same requests, and
+// writes the results as Markdown and SVG. Run it in the benchmark module's folder:
 //
 //	go run ./cmd/bench
 //	go run ./cmd/bench -hosts
 //	go run ./cmd/bench -children
 //
-// The second measures scgi host beside fcgiwrap instead, which has to be
-// installed; the third, child processes beside one process.
+// The second command compares scgi host with fcgiwrap, which has to be installed;
+// the third compares child processes with one process.
 //
-// It needs Linux, two processors and taskset, and for a part of it nginx.
+// Bench needs Linux, two processors and taskset. One part needs nginx.
 package main
 
 import (
@@ -29,11 +28,11 @@ import (
 	"time"
 )
 
-// scale is how much is measured.
+// scale says how much is measured.
 type scale struct {
-	rounds   int           // of the comparison
-	few      int           // rounds of what is repeated less
-	duration time.Duration // of one run
+	rounds   int           // rounds of the comparison
+	few      int           // rounds of all other measurements
+	duration time.Duration // duration of one run
 	flights  []int
 	headers  []int
 	bodies   []int
@@ -54,7 +53,7 @@ var full = scale{
 	starts:   20,
 }
 
-// quick finds out whether everything works, not how fast.
+// quick checks that everything works. Its figures mean nothing.
 var quick = scale{
 	rounds:   1,
 	few:      1,
@@ -67,7 +66,8 @@ var quick = scale{
 	starts:   1,
 }
 
-// within is s without what takes more descriptors than there may be.
+// within returns s without the measurements that need more descriptors than the
+// limit.
 func (s scale) within(descriptors int) scale {
 	most := descriptors - 200
 	s.silent = min(s.silent, most-flight)
@@ -78,7 +78,7 @@ func (s scale) within(descriptors int) scale {
 func main() {
 	cgi := flag.Bool("hosts", false, "only compare scgi host with fcgiwrap")
 	family := flag.Bool("children", false, "only compare child processes with one process")
-	small := flag.Bool("quick", false, "only see that every contestant works: a few seconds, no files written")
+	small := flag.Bool("quick", false, "only check that every contestant works: takes a few seconds, writes no files")
 	out := flag.String("out", "out", "folder for results.md")
 	plots := flag.String("plots", "plots", "folder for the drawings")
 	flag.Parse()
@@ -98,7 +98,7 @@ func main() {
 	}
 }
 
-// benchHosts prints its tables.
+// benchHosts compares scgi host with fcgiwrap and prints the tables.
 func benchHosts(ctx context.Context, small bool) error {
 	s := full
 	if small {

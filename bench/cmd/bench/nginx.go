@@ -2,9 +2,9 @@
 
 package main
 
-// nginx.go owns the web server in front: one worker, on the contestant's own
-// processor, so that the two share what a small machine would give them. Rule:
-// nothing of the system's own configuration or files is used.
+// nginx.go runs nginx in front of a contestant: one worker, on the contestant's
+// processor, so that the two share it as on a small machine. It uses none of the
+// system's own configuration or files.
 
 import (
 	"fmt"
@@ -41,7 +41,7 @@ http {
 }
 `
 
-// How a request is passed on.
+// The directives that pass a request on, by protocol.
 const (
 	proxyPass    = `proxy_pass http://once; proxy_set_header Host $host;`
 	proxyKept    = `proxy_pass http://kept; proxy_set_header Host $host; proxy_http_version 1.1; proxy_set_header Connection "";`
@@ -50,8 +50,8 @@ const (
 	fcgiPassKept = `fastcgi_pass kept; fastcgi_keep_conn on; fastcgi_param CONTENT_LENGTH $content_length; ` + cgiParams
 )
 
-// cgiParams is what both of Debian's parameter files have; PARAM is scgi_param
-// or fastcgi_param.
+// cgiParams holds the variables that Debian's scgi_params and fastcgi_params have
+// in common. PARAM stands for scgi_param or fastcgi_param.
 const cgiParams = `
 	PARAM REQUEST_METHOD $request_method; PARAM REQUEST_URI $request_uri; PARAM QUERY_STRING $query_string;
 	PARAM CONTENT_TYPE $content_type; PARAM DOCUMENT_URI $document_uri; PARAM DOCUMENT_ROOT $document_root;
@@ -61,7 +61,7 @@ const cgiParams = `
 
 func (l *lab) compareBehindNginx() (table, error) {
 	if _, err := exec.LookPath("nginx"); err != nil {
-		return nil, nil // the report says so
+		return nil, nil // the report says that nginx is missing
 	}
 	return l.inTurn(l.scale.rounds, direct, l.sampleBehindNginx)
 }
@@ -80,11 +80,11 @@ func (l *lab) sampleBehindNginx(c contestant) (sample, error) {
 	return l.sample(s, load.Config{Addr: front.addr, Protocol: "http", Keep: true, Flight: flight, Duration: l.scale.duration}, front)
 }
 
-// startNginx starts it before app and waits until it passes a request on.
+// startNginx starts nginx in front of app and waits until it passes a request on.
 func (l *lab) startNginx(c contestant, app string) (*server, error) {
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // so that its worker can reach the socket
+		user = "user root;" // lets the worker connect to the socket
 	}
 	param, _, _ := strings.Cut(c.nginx, "_")
 	pass := strings.ReplaceAll(c.nginx, "PARAM", param+"_param")
@@ -106,7 +106,7 @@ func (l *lab) startNginx(c contestant, app string) (*server, error) {
 	return s, nil
 }
 
-// awaitReply asks until there is an answer.
+// awaitReply sends requests until one is answered.
 func (l *lab) awaitReply(c load.Config, pause time.Duration) (err error) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && l.ctx.Err() == nil; time.Sleep(pause) {
 		if err = load.Ask(c); err == nil {

@@ -2,9 +2,8 @@
 
 package main
 
-// report.go owns the text: Markdown tables, and the lines that say what they
-// show. Rule: a ratio stands wherever one can, an absolute number only beside
-// it.
+// report.go writes the results as Markdown. Tables show ratios where they can, with
+// absolute numbers beside them.
 
 import (
 	"fmt"
@@ -18,7 +17,7 @@ func (r results) markdown() string {
 	r.unix.write(&b, "Directly, over a unix socket")
 	r.tcp.write(&b, "Directly, over TCP on loopback")
 	if r.front == nil {
-		b.WriteString("\nBehind nginx: not measured, as there is none.\n")
+		b.WriteString("\nBehind nginx: not measured, because nginx is not installed.\n")
 	} else {
 		r.front.write(&b, "Behind nginx on the same processor; the processor time is of both")
 	}
@@ -40,7 +39,8 @@ func (t table) write(b *strings.Builder, title string) {
 	}
 }
 
-// program is the answer to what a program that stays is worth.
+// program writes the table that compares a resident program with starting one for
+// each request.
 func (r results) program(b *strings.Builder) {
 	b.WriteString("\n### Against starting a program for each request\n\n")
 	b.WriteString("| way in | level | requests/s, times as many | processor time, times less |\n|---|---|--:|--:|\n")
@@ -122,7 +122,7 @@ func (r results) writeTransfers(b *strings.Builder) {
 	}
 }
 
-// quotient is the median of each round's.
+// quotient returns the median over the rounds of a divided by b.
 func quotient(a, b []float64) float64 {
 	values := make([]float64, len(a))
 	for i := range a {

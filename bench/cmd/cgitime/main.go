@@ -1,4 +1,5 @@
-// Cgitime is the same page as a CGI program: it is started for each request.
+// Cgitime is a CGI program that sends the same page as the contestants. It is
+// started for each request.
 package main
 
 import (

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Load asks a server and prints what it saw as JSON. It is a program of its own
-// so that it can be pinned to a processor.
+// Load sends requests to a server and prints the results as JSON. It is a separate
+// program so that it can be pinned to a processor.
 package main
 
 import (
@@ -21,12 +21,12 @@ func main() {
 	flag.StringVar(&c.Protocol, "protocol", "scgi", "scgi, fcgi or http")
 	flag.BoolVar(&c.Keep, "keep", false, "keep connections (fcgi, http)")
 	flag.IntVar(&c.Flight, "flight", 64, "requests in flight")
-	flag.Float64Var(&c.Rate, "rate", 0, "requests a second, instead of -flight")
-	flag.DurationVar(&c.Duration, "duration", time.Second, "how long")
-	flag.IntVar(&c.HeaderBytes, "header", 0, "least size of the header in bytes")
+	flag.Float64Var(&c.Rate, "rate", 0, "requests per second, instead of -flight")
+	flag.DurationVar(&c.Duration, "duration", time.Second, "how long to start new requests")
+	flag.IntVar(&c.HeaderBytes, "header", 0, "minimum size of the header in bytes")
 	flag.IntVar(&c.BodyBytes, "body", 0, "size of the body in bytes")
-	upload := flag.Int64("upload", 0, "send one body of so many bytes instead")
-	download := flag.Int64("download", 0, "ask for one reply of at least so many bytes instead")
+	upload := flag.Int64("upload", 0, "instead, send one request with a body of this many bytes")
+	download := flag.Int64("download", 0, "instead, request one reply of at least this many bytes")
 	flag.Parse()
 	log.SetFlags(0)
 

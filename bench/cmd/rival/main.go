@@ -1,5 +1,5 @@
-// Rival is what the library is measured against: other ways to answer the same
-// requests with the same page.
+// Rival runs the servers that the library is compared with: other ways to answer
+// the same requests with the same page.
 package main
 
 import (
@@ -30,9 +30,9 @@ func page(w http.ResponseWriter, r *http.Request) {
 func main() {
 	kind := flag.String("kind", "bare", "bare, naive, http, fcgi, cgi, sink or file")
 	addr := flag.String("listen", "127.0.0.1:4000", "listen on host:port or unix:/path")
-	program := flag.String("program", "", "of kind cgi: the program to start")
-	file := flag.String("file", "", "of kind file: what to send")
-	size := flag.Int64("size", 0, "of kind sink: bytes of an upload, its header included")
+	program := flag.String("program", "", "for kind cgi: the program to start")
+	file := flag.String("file", "", "for kind file: the file to send")
+	size := flag.Int64("size", 0, "for kind sink: size of an upload in bytes, with its header")
 	flag.Parse()
 
 	l, err := address.Listen(*addr)
@@ -58,7 +58,7 @@ func main() {
 	case "file":
 		err = serveEach(l, func(c net.Conn) { sendFile(c, *file) })
 	default:
-		log.Fatalf("no kind %q", *kind)
+		log.Fatalf("unknown kind %q", *kind)
 	}
 	log.Fatal(err)
 }

@@ -1,7 +1,7 @@
 package main
 
-// scgi.go owns the SCGI servers that do less than the library: the least that
-// Go can do, and the first draft that anyone would write.
+// scgi.go has SCGI servers that do less than the library: the bare minimum that Go
+// can do, and a naive first draft.
 
 import (
 	"bufio"
@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// serveBare accepts, reads once, writes once and closes, in one goroutine:
-// nothing is parsed, bounded or recovered, and one silent peer stops it. What a
-// server does beyond this is its own cost, not Go's or the kernel's.
+// serveBare accepts, reads once, writes once and closes, in one goroutine. It does
+// not parse, limit or recover anything, and one silent peer blocks it. Its time is
+// the cost of Go and the kernel; whatever a server takes beyond it is its own.
 func serveBare(l net.Listener) error {
 	buf := make([]byte, 64<<10)
 	for {
@@ -31,7 +31,7 @@ func serveBare(l net.Listener) error {
 	}
 }
 
-// serveNaive is a goroutine for each connection, a bufio.Reader and a map.
+// serveNaive uses a goroutine, a bufio.Reader and a map for each connection.
 func serveNaive(l net.Listener) error {
 	for {
 		c, err := l.Accept()
@@ -85,7 +85,7 @@ func readHeader(r *bufio.Reader) (map[string]string, error) {
 	return env, nil
 }
 
-// serveEach is the frame of the bare transfers.
+// serveEach calls do for one connection at a time. The bare transfers use it.
 func serveEach(l net.Listener, do func(net.Conn)) error {
 	for {
 		c, err := l.Accept()
@@ -97,7 +97,7 @@ func serveEach(l net.Listener, do func(net.Conn)) error {
 	}
 }
 
-// sink is a bare upload: io.Copy from the socket.
+// sink receives an upload with a bare io.Copy from the socket.
 func sink(c net.Conn, size int64) {
 	if n, err := io.Copy(io.Discard, io.LimitReader(c, size)); err != nil || n < size {
 		log.Printf("upload ended after %d bytes: %v", n, err)
@@ -106,7 +106,7 @@ func sink(c net.Conn, size int64) {
 	_, _ = io.WriteString(c, head+now())
 }
 
-// sendFile is a bare download: io.Copy to the socket, which is sendfile.
+// sendFile sends a file with a bare io.Copy to the socket, which uses sendfile.
 func sendFile(c net.Conn, name string) {
 	if _, err := c.Read(make([]byte, 4096)); err != nil {
 		return

@@ -1,4 +1,4 @@
-// Soakplot draws what TestSoak has written with -soak.csv.
+// Soakplot draws the CSV file that TestSoak writes with -soak.csv.
 //
 //	soakplot soak.csv soak.svg
 package main
@@ -54,7 +54,7 @@ func run(from, to string) error {
 		of("... and what is open", "", 1, "goroutines", "descriptors"))
 }
 
-// read returns the columns of a table by the names in its first line.
+// read returns the columns of a CSV file by the names in its first line.
 func read(name string) (map[string][]float64, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -66,7 +66,7 @@ func read(name string) (map[string][]float64, error) {
 		return nil, err
 	}
 	if len(rows) < 3 {
-		return nil, fmt.Errorf("%s: nothing to draw: only %d lines", name, len(rows))
+		return nil, fmt.Errorf("%s: too short to draw: only %d lines", name, len(rows))
 	}
 	columns := make(map[string][]float64)
 	for _, row := range rows[1:] {

@@ -1,5 +1,5 @@
-// Subject is the server that is measured: this library at one of its levels,
-// answering every request with the time, or with what takes more work.
+// Subject is the server that is measured: this library at one of its levels. It
+// answers every request with the time, or with a table or a file.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 
 const textPlain = "text/plain; charset=utf-8"
 
-// now is short plain text, as a real page is made anew for each request.
+// now returns a short text that differs between requests, as a real page does.
 func now() string { return time.Now().Format(time.RFC3339) + "\n" }
 
 func native(w http.ResponseWriter, r *scgi.Request) {
@@ -47,7 +47,8 @@ func drain(body io.Reader, size int64) {
 	}
 }
 
-// handler is of the level, or sends the table or the file if there is one.
+// handler returns the handler of the level. It sends a table if rows is positive,
+// and the file if there is one.
 func handler(level, file string, rows int) scgi.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", netHTTP)
@@ -65,7 +66,7 @@ func handler(level, file string, rows int) scgi.Handler {
 	case level == "http":
 		return scgi.HTTPHandler(mux)
 	}
-	log.Fatalf("no level %q", level)
+	log.Fatalf("unknown level %q", level)
 	return nil
 }
 
@@ -80,7 +81,7 @@ func sendFile(w http.ResponseWriter, name string) {
 	io.Copy(w, f)
 }
 
-// table is work as apps do it: values are formatted and escaped.
+// table does typical work of an app: it formats and escapes values.
 var table = template.Must(template.New("").Parse(`<!DOCTYPE html>
 <title>Orders</title>
 <table>
@@ -112,17 +113,17 @@ func main() {
 	level := flag.String("level", "native", "native, produce or http")
 	flag.StringVar(&p.Addr, "scgi", scgi.DefaultAddr, "listen on host:port or unix:/path")
 	file := flag.String("file", "", "answer with this file instead of the time")
-	rows := flag.Int("rows", 0, "answer with an HTML table of so many rows instead of the time")
-	flag.IntVar(&p.MaxProcesses, "processes", 0, "serve in so many child processes; 0 for none")
-	flag.IntVar(&p.Server.MaxWorkers, "workers", scgi.DefaultMaxWorkers, "in each process")
-	profile := flag.String("cpuprofile", "", "write a profile to this file when SIGTERM or SIGINT comes; without -processes")
+	rows := flag.Int("rows", 0, "answer with an HTML table of this many rows instead of the time")
+	flag.IntVar(&p.MaxProcesses, "processes", 0, "number of child processes; 0 to serve in this process")
+	flag.IntVar(&p.Server.MaxWorkers, "workers", scgi.DefaultMaxWorkers, "number of workers in each process")
+	profile := flag.String("cpuprofile", "", "write a CPU profile to this file on SIGTERM or SIGINT; only without -processes")
 	flag.Parse()
 
-	slog.SetLogLoggerLevel(slog.LevelError) // how children come and go is what is tried
+	slog.SetLogLoggerLevel(slog.LevelError) // children are killed on purpose
 	p.Server.Handler = handler(*level, *file, *rows)
 	p.MinProcesses = p.MaxProcesses
 	if p.MaxProcesses == 0 {
-		p.Server.MaxConns = -1 // 10,000 are open at once
+		p.Server.MaxConns = -1 // the benchmark opens 10,000 connections at once
 	}
 	p.OnReady = func(addr, _ string) { fmt.Println(addr) }
 	if *profile != "" {

@@ -1,5 +1,5 @@
-// Package address is what the benchmark's programs agree on: how an address is
-// written, and how a server says that it is ready.
+// Package address defines how the benchmark's programs write an address and how a
+// server announces that it is ready.
 package address
 
 import (
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Split returns the network and address of "unix:/path" or "host:port", as
-// package net wants them.
+// Split returns the network and address of "unix:/path" or "host:port" for package
+// net.
 func Split(addr string) (network, address string) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		return "unix", path
@@ -18,7 +18,7 @@ func Split(addr string) (network, address string) {
 	return "tcp", addr
 }
 
-// Listen opens addr. A socket that a dead server left is replaced.
+// Listen listens on addr. It replaces the socket of a dead server.
 func Listen(addr string) (net.Listener, error) {
 	network, address := Split(addr)
 	if network == "unix" {
@@ -33,8 +33,8 @@ func Dial(addr string) (net.Conn, error) {
 	return net.Dial(network, address)
 }
 
-// Announce prints l's address as a line of its own, which tells whoever started
-// this program that it can be asked, and where.
+// Announce prints l's address on a line, which tells the parent process that this
+// program is ready.
 func Announce(l net.Listener) {
 	prefix := ""
 	if l.Addr().Network() == "unix" {

@@ -1,4 +1,4 @@
-// Package figure draws lines into SVG files, all in one style.
+// Package figure draws line charts as SVG files, all in one style.
 package figure
 
 import (
@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// New is an empty figure.
+// New returns an empty figure.
 func New(title, x, y string) *plot.Plot {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
@@ -28,12 +28,11 @@ func New(title, x, y string) *plot.Plot {
 	return p
 }
 
-// Line adds points, joined by a line, in this colour. With dots each of them is
-// seen.
+// Line adds a line through the points, with a dot at each point if dots is true.
 func Line(p *plot.Plot, name string, colour color.Color, xys plotter.XYs, dots bool) {
 	line, points, err := plotter.NewLinePoints(xys)
 	if err != nil {
-		panic(err) // a number that is none: a defect of the program
+		panic(err) // NaN or infinity, which is a bug in the caller
 	}
 	line.Color, line.Width = colour, vg.Points(1.5)
 	points.Color, points.Shape, points.Radius = colour, draw.CircleGlyph{}, vg.Points(2)
@@ -44,10 +43,10 @@ func Line(p *plot.Plot, name string, colour color.Color, xys plotter.XYs, dots b
 	p.Legend.Add(name, line)
 }
 
-// FromZero has room for the legend above.
+// FromZero starts the y axis at zero and leaves room for the legend at the top.
 func FromZero(p *plot.Plot) { p.Y.Min, p.Y.Max = 0, p.Y.Max*1.4 }
 
-// Save draws the figures side by side into a file.
+// Save writes the figures to a file, side by side.
 func Save(name string, figures ...*plot.Plot) (err error) {
 	const width, height, margin = 6.5 * vg.Inch, 4.5 * vg.Inch, 0.3 * vg.Inch
 	canvas := vgsvg.New(width*vg.Length(len(figures)), height)
