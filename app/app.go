@@ -26,38 +26,38 @@ import (
 const DefaultHTTPAddr = "127.0.0.1:8080"
 
 // Main serves h, as the program's arguments say, until Ctrl-C or SIGTERM, and
-// then returns; a second Ctrl-C cuts what is under way. A nil h answers with the
+// then returns; a second Ctrl-C cuts requests in flight. A nil h answers with the
 // request's variables. Main exits with status 1 and one line on standard error if
-// it can't serve, and with 2 if the arguments are wrong; if none of its first
-// child processes comes up, with the status of one.
+// it can't serve, and with 2 if the arguments are wrong. If none of its first
+// child processes comes up, it exits with the status of one of them.
 //
 // The arguments are
 //
-//	-scgi ADDR     where to serve SCGI, in the grammar of scgi.Listen (127.0.0.1:4000)
-//	-http ADDR     where to serve the same over HTTP, to try it; empty for nowhere (127.0.0.1:8080)
-//	-status ADDR   where to show what all processes do; see prefork.Program's StatusAddr (nowhere)
-//	-workers N     how many requests each process answers at the same time (256)
-//	-timeout TIME  how long a request may take; see scgi.Server's RequestTimeout (no limit)
+//	-scgi ADDR     serve SCGI on ADDR; scgi.Listen gives the syntax (127.0.0.1:4000)
+//	-http ADDR     also serve over HTTP on ADDR, for testing; "" for none (127.0.0.1:8080)
+//	-status ADDR   serve a status page on ADDR; see prefork.Program's StatusAddr (none)
+//	-workers N     answer N requests at a time, in each process (256)
+//	-timeout TIME  limit the time of a request; see scgi.Server's RequestTimeout (no limit)
 //	PORT           short for -scgi 127.0.0.1:PORT
 //
-// for child processes, which are replaced whatever ends them, and by SIGHUP,
+// for child processes, which are replaced when they end for any reason and on SIGHUP,
 //
-//	-processes N      how many there may be (0: this process serves)
-//	-min-processes N  how many there are at least (1)
-//	-max-requests N   replace one that has answered so many requests (never)
-//	-max-memory SIZE  replace one that has so much in memory, such as 256M (never)
-//	-max-age TIME     replace one that is so old, such as 24h (never)
+//	-processes N      serve in up to N children; 0 to serve in this process (0)
+//	-min-processes N  keep at least N children (1)
+//	-max-requests N   replace a child that has answered N requests (no limit)
+//	-max-memory SIZE  replace a child that uses SIZE of memory, such as 256M (no limit)
+//	-max-age TIME     replace a child that is older, such as 24h (no limit)
 //
-// and to contain the processes that serve, which takes root
+// and to contain the processes that serve, which needs root,
 //
-//	-user NAME     the user to become
-//	-group NAME    the group, in place of the user's own
-//	-chroot DIR    the folder that becomes the root folder
+//	-user NAME     switch to this user
+//	-group NAME    switch to this group instead of the user's own
+//	-chroot DIR    make DIR the root
 //
-// Package prefork says more of both. An inherited socket (fd: and systemd:), and a
-// program in -chroot, get no HTTP front end unless -http is given: a web server or
-// a service manager is there. A program may define flags of its own before it
-// calls Main.
+// See package prefork for both groups. With an inherited socket (fd: or systemd:)
+// or with -chroot, there is no HTTP front end unless -http is given, because a web
+// server or service manager is expected. A program may define its own flags before
+// it calls Main.
 //
 // If the reader of standard output or error goes away, writes there fail with
 // EPIPE and the program goes on. Programs that it starts still get SIGPIPE.

@@ -1,7 +1,7 @@
 package app
 
-// app_test.go runs the program's parts in this process. A test ends after everything
-// that it started.
+// app_test.go runs the parts of a program in this process. Each test waits for
+// everything that it started.
 
 import (
 	"bufio"
@@ -24,13 +24,13 @@ import (
 
 const testTimeout = 30 * time.Second
 
-// serve runs a program with these arguments.
+// serve starts a program with these arguments.
 func serve(ctx context.Context, srv *scgi.Server, scgiAddr, httpAddr string, stdout io.Writer) error {
 	a := arguments{prefork.Program{Server: srv, Addr: scgiAddr, HTTPAddr: httpAddr}}
 	return a.run(ctx, stdout)
 }
 
-// process is a running serve.
+// process is a program that serve has started.
 type process struct {
 	scgi, url string // as printed
 	cancel    context.CancelFunc
@@ -69,7 +69,7 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// get is the status and body at url, or the error.
+// get returns the status and body of url, or the text of the error.
 func get(client *http.Client, url string) string {
 	defer client.CloseIdleConnections()
 	resp, err := client.Get(url)
@@ -84,7 +84,7 @@ func get(client *http.Client, url string) string {
 	return fmt.Sprint(resp.StatusCode, " ", string(body))
 }
 
-// awaitRefused waits until nobody listens at addr.
+// awaitRefused waits until addr refuses connections.
 func awaitRefused(t *testing.T, addr string) {
 	t.Helper()
 	for end := time.Now().Add(testTimeout); time.Now().Before(end); {
@@ -94,7 +94,7 @@ func awaitRefused(t *testing.T, addr string) {
 		}
 		_ = c.Close()
 	}
-	t.Errorf("%s is still listened on", addr)
+	t.Errorf("%s still accepts connections", addr)
 }
 
 var hello = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -166,7 +166,7 @@ func TestRunEndsWithItsServer(t *testing.T) {
 	}
 }
 
-// A running request is finished when the program is told to end.
+// A program that is told to stop finishes the requests in flight.
 func TestRunFinishesRequests(t *testing.T) {
 	began, release := make(chan bool), make(chan bool)
 	srv := &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {

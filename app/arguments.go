@@ -1,6 +1,6 @@
 package app
 
-// arguments.go owns what Main's arguments mean.
+// arguments.go turns Main's arguments into a prefork.Program.
 
 import (
 	"errors"
@@ -15,11 +15,11 @@ import (
 )
 
 var (
-	errArguments = errors.New("one argument at most, the SCGI port")
-	errBoth      = errors.New("either -scgi or a port, not both")
+	errArguments = errors.New("want at most one argument, the SCGI port")
+	errBoth      = errors.New("want either -scgi or a port, not both")
 )
 
-// arguments are the program that they describe.
+// arguments is the program that the arguments describe.
 type arguments struct{ prefork.Program }
 
 func (a *arguments) define(flags *flag.FlagSet) {
@@ -28,8 +28,8 @@ func (a *arguments) define(flags *flag.FlagSet) {
 	program.Define(flags, &a.Program)
 }
 
-// complete sets what depends on the arguments after the flags, and on the flags
-// that were given.
+// complete applies the argument after the flags and the defaults that depend on
+// other flags, and checks the result.
 func (a *arguments) complete(flags *flag.FlagSet) error {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })

@@ -1,6 +1,6 @@
 package app
 
-// arguments_test.go owns the tests of what the arguments mean.
+// arguments_test.go tests the parsing of Main's arguments.
 
 import (
 	"errors"

@@ -2,8 +2,8 @@
 
 package app
 
-// main_test.go runs Main in a process of its own, which is this test binary, started
-// with mainEnv set.
+// main_test.go runs Main in a separate process: this test binary, started with
+// mainEnv set.
 
 import (
 	"bufio"
@@ -86,7 +86,7 @@ func TestMainSurvivesClosedLog(t *testing.T) {
 	}
 }
 
-// command runs Main with args.
+// command returns a command that runs Main with args.
 func command(t *testing.T, variant string, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -98,7 +98,7 @@ func command(t *testing.T, variant string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Bad input is one line on standard error, and nothing on standard output.
+// Bad input leads to one line on standard error and nothing on standard output.
 func TestMainRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -155,8 +155,8 @@ func TestMainServesFromChildren(t *testing.T) {
 	}
 }
 
-// If no child comes up, the program ends with a child's status.
-func TestMainEndsWithChildsStatus(t *testing.T) {
+// If no child comes up, Main exits with the status of a child.
+func TestMainExitsWithChildStatus(t *testing.T) {
 	cmd := command(t, "fail", "-scgi", "unix:"+filepath.Join(t.TempDir(), "s"), "-http=", "-processes", "2")
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 5 {
 		t.Errorf("it ended with %v", err)

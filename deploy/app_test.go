@@ -1,10 +1,10 @@
 //go:build linux
 
-// Package deploy_test tests the recipes of this folder.
+// Package deploy_test tests the recipes in this folder.
 package deploy_test
 
-// app_test.go owns the program that the recipes run. Rule: it is a real process
-// of a static binary, and ends with its test.
+// app_test.go builds and runs the program of the recipes: a real process from a
+// static binary. The process does not outlive its test.
 
 import (
 	"bufio"
@@ -25,10 +25,10 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// patience bounds whatever a test waits for.
+// patience bounds every wait in these tests.
 const patience = 30 * time.Second
 
-// seen is what the app says of itself.
+// seen is what the app reports about itself.
 type seen struct {
 	Pid    int
 	Parent int
@@ -78,13 +78,13 @@ func buildApp(t *testing.T) (path string) {
 // process is a running program.
 type process struct {
 	cmd   *exec.Cmd
-	addr  string      // what it says that it listens on
-	lines chan string // what it says after that
+	addr  string      // the address it printed
+	lines chan string // the lines it printed after that
 	ended chan struct{}
-	err   error // after ended
+	err   error // from Wait, set before ended is closed
 }
 
-// startApp starts cmd, which is to become the app, and returns when it serves.
+// startApp starts cmd, which runs the app, and returns when it serves.
 func startApp(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	cmd.Stderr = os.Stderr
@@ -109,8 +109,8 @@ func startApp(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// next is the next line that the process says. There are few enough to be kept
-// until they are asked for.
+// next returns the next line that the process prints. The channel has room for all
+// the lines of a test.
 func (p *process) next(t *testing.T) string {
 	t.Helper()
 	select {
@@ -120,12 +120,12 @@ func (p *process) next(t *testing.T) string {
 		}
 		t.Fatalf("%q has ended", p.cmd.Args)
 	case <-time.After(patience):
-		t.Fatalf("%q says nothing", p.cmd.Args)
+		t.Fatalf("%q prints nothing", p.cmd.Args)
 	}
 	return ""
 }
 
-// end sends a signal and waits for the end.
+// end sends a signal and waits for the process to end.
 func (p *process) end(t *testing.T, signal os.Signal) error {
 	t.Helper()
 	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -141,13 +141,13 @@ func (p *process) end(t *testing.T, signal os.Signal) error {
 	return p.err
 }
 
-// askSocket asks the app on a unix socket, without a web server.
+// askSocket sends the app a request on a unix socket, without a web server.
 func askSocket(path string) (seen, error) {
 	client := &http.Client{Transport: &gateway.Transport{Addr: "unix:" + path}, Timeout: patience}
 	return ask(client, http.MethodGet, "http://deploy.test/")
 }
 
-// statusError is an answer other than 200.
+// statusError is a status other than 200.
 type statusError int
 
 func (e statusError) Error() string { return http.StatusText(int(e)) }

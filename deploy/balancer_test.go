@@ -2,9 +2,9 @@
 
 package deploy_test
 
-// balancer_test.go owns the test of several hosts, one of which is killed under
-// load. Rule: it asserts what the recipe promises of each web server, no more:
-// what was under way on the host may be lost, and nothing else.
+// balancer_test.go tests the recipe for several hosts and kills one of them under
+// load. It asserts what the recipe promises for each web server: only requests in
+// flight on the killed host may be lost.
 
 import (
 	"errors"
@@ -20,21 +20,21 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// hosts are those of the recipes.
+// hosts are the hosts in the recipes.
 var hosts = []string{"127.0.0.2", "127.0.0.3"}
 
 func TestBalancer(t *testing.T) {
 	for kind := range lost {
 		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel() // each waits for its host to be taken back
+			t.Parallel() // each test waits until the host is used again
 			webserver.Need(t, kind)
 			testBalancer(t, kind)
 		})
 	}
 }
 
-// lost is what a client gets whose request was under way on a host that is
-// killed; 0 is an answer from the other.
+// lost is the status that a client gets if its request was in flight on the killed
+// host; 0 is an answer from the other host.
 var lost = map[webserver.Kind]map[string]statusError{
 	webserver.Nginx:    {http.MethodGet: 0, http.MethodPost: http.StatusBadGateway},
 	webserver.Lighttpd: {http.MethodGet: http.StatusInternalServerError, http.MethodPost: http.StatusInternalServerError},
@@ -55,7 +55,7 @@ func testBalancer(t *testing.T, kind webserver.Kind) {
 		held := make(chan struct{})
 		underWay[method] = l.hold(method, held)
 		if got, want := first.next(t), "held "+method; got != want {
-			t.Fatalf("the app says %q, want %q", got, want)
+			t.Fatalf("the app printed %q, want %q", got, want)
 		}
 		close(held)
 	}
@@ -67,13 +67,13 @@ func testBalancer(t *testing.T, kind webserver.Kind) {
 	for method, answered := range underWay {
 		checkLost(t, method, <-answered, lost[kind][method])
 	}
-	l.awaitRounds(2) // after which nothing of before is left
+	l.awaitRounds(2) // by then, every request from before the kill has ended
 	gets, posts := l.failures()
 	if kind == webserver.Nginx && gets > 0 {
 		t.Errorf("%d GET were lost with their host", gets)
 	}
 	if gets > l.of(http.MethodGet) || posts > l.of(http.MethodPost) {
-		t.Errorf("%d GET and %d POST were lost; not as many were under way", gets, posts)
+		t.Errorf("%d GET and %d POST were lost; fewer were in flight", gets, posts)
 	}
 	l.awaitRounds(20)
 
@@ -90,14 +90,14 @@ func checkLost(t *testing.T, method string, err error, want statusError) {
 	t.Helper()
 	var got statusError
 	if err != nil && !errors.As(err, &got) {
-		t.Errorf("%s under way: %v", method, err)
+		t.Errorf("%s in flight: %v", method, err)
 	}
 	if got != want {
-		t.Errorf("%s under way: got %d, want %d", method, int(got), int(want))
+		t.Errorf("%s in flight: got %d, want %d", method, int(got), int(want))
 	}
 }
 
-// setPort changes the port on the line of addr's host.
+// setPort replaces the port on the line with addr's host.
 func setPort(t *testing.T, stanza, addr string) string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(addr)
@@ -115,19 +115,19 @@ func setPort(t *testing.T, stanza, addr string) string {
 	return ""
 }
 
-// load is clients that ask url without a pause, one request after the other.
+// load runs clients that each send requests to url without a pause.
 type load struct {
 	url     string
-	methods []string // of each client
+	methods []string // one per client
 	client  http.Client
 	stopped chan struct{}
 	running sync.WaitGroup
 
 	mu      sync.Mutex
 	changed sync.Cond
-	rounds  []int          // of each client
-	byPid   map[int]int    // answers
-	failed  map[string]int // by method
+	rounds  []int          // requests ended, by client
+	byPid   map[int]int    // answers, by process
+	failed  map[string]int // failures, by method
 }
 
 func startLoad(t *testing.T, url string) *load {
@@ -151,7 +151,7 @@ func startLoad(t *testing.T, url string) *load {
 	return l
 }
 
-// stop is idempotent.
+// stop stops the clients and waits for them. It is idempotent.
 func (l *load) stop() {
 	select {
 	case <-l.stopped:
@@ -181,8 +181,8 @@ func (l *load) askAlways(i int) {
 	}
 }
 
-// hold asks for /hold again and again, until the request under way is held by
-// the first host, of which the caller tells by held. The result is that one's.
+// hold requests /hold until the first host holds a request, which the caller
+// signals by closing held. It then sends the error of that request on result.
 func (l *load) hold(method string, held <-chan struct{}) (result <-chan error) {
 	c := make(chan error, 1)
 	l.running.Go(func() {
@@ -194,15 +194,15 @@ func (l *load) hold(method string, held <-chan struct{}) (result <-chan error) {
 				return
 			case <-l.stopped:
 				return
-			default: // answered by the second
+			default: // the second host answered
 			}
 		}
 	})
 	return c
 }
 
-// until waits until f holds, whose caller has the lock. Every request is
-// bounded in time, so the load goes on; the tests' own timeout is the bound.
+// until waits until f returns true. It calls f under the lock. Every request ends
+// in bounded time, so f is called again; the test's timeout bounds the whole wait.
 func (l *load) until(f func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -216,11 +216,11 @@ func (l *load) awaitAnswer(t *testing.T, pid int) {
 	enough := l.answered() + 200000
 	l.until(func() bool { return l.byPid[pid] > 0 || l.total() > enough })
 	if l.answers(pid) == 0 {
-		t.Fatalf("process %d is not asked", pid)
+		t.Fatalf("process %d gets no requests", pid)
 	}
 }
 
-// awaitRounds waits until each client has ended n more requests.
+// awaitRounds waits until each client has finished n more requests.
 func (l *load) awaitRounds(n int) {
 	l.mu.Lock()
 	want := make([]int, len(l.rounds))
@@ -256,7 +256,7 @@ func (l *load) answered() int {
 	return l.total()
 }
 
-// total is called under the lock.
+// total returns the number of answers. The caller holds the lock.
 func (l *load) total() (n int) {
 	for _, answers := range l.byPid {
 		n += answers
@@ -264,7 +264,7 @@ func (l *load) total() (n int) {
 	return n
 }
 
-// of is how many clients use method.
+// of returns the number of clients that use method.
 func (l *load) of(method string) (n int) {
 	for _, m := range l.methods {
 		if m == method {

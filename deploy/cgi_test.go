@@ -2,8 +2,8 @@
 
 package deploy_test
 
-// cgi_test.go owns the test of the folder of CGI programs. Rule: what a client
-// can make of a path ends in the folder.
+// cgi_test.go tests the recipe for a folder of CGI programs. No path that a client
+// sends leads out of the folder.
 
 import (
 	"io"

@@ -2,7 +2,7 @@
 
 package deploy_test
 
-// chroot_test.go owns the test of the chroot, with the script that makes it.
+// chroot_test.go tests the chroot recipe with its script.
 
 import (
 	"net/http"
@@ -36,7 +36,7 @@ func TestChroot(t *testing.T) {
 	webserver.Need(t, webserver.Nginx)
 	dir := webserver.TempDir(t)
 	root, path := filepath.Join(dir, "jail"), filepath.Join(dir, "app.sock")
-	// Twice: the second start finds what the first has left.
+	// The second start finds the files that the first has left.
 	for _, signal := range []os.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		p := startApp(t, exec.Command("chroot/run.sh", root, path, buildApp(t)))
 		stanza := strings.ReplaceAll(behindSocket, "SOCKET", path)
@@ -49,7 +49,7 @@ func TestChroot(t *testing.T) {
 			t.Errorf("a child of process %d runs as %d:%d; want %d, %d:%d", got.Parent, got.UID, got.GID, p.cmd.Process.Pid, uid, gid)
 		}
 		if !slices.Equal(got.Groups, []int{gid}) || len(got.Root) > 0 || len(got.Env) > 0 {
-			t.Errorf("it has groups %v, sees %q and has the variables %q", got.Groups, got.Root, got.Env)
+			t.Errorf("the app has groups %v, sees %q in / and has the variables %q", got.Groups, got.Root, got.Env)
 		}
 		if err := p.end(t, signal); err != nil && signal == syscall.SIGTERM {
 			t.Error(err)

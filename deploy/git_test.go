@@ -2,8 +2,7 @@
 
 package deploy_test
 
-// git_test.go owns the test of the git server. Rule: git itself is the client,
-// as its users have it.
+// git_test.go tests the recipe for a git server, with git as the client.
 
 import (
 	"bytes"
@@ -35,7 +34,7 @@ const (
 	gitSocket  = "git/git.socket"
 )
 
-// gitServer serves an empty repository by the recipe, with the service's own
+// gitServer serves an empty repository as the recipe does, with the service's
 // command line, and returns the URL of the server.
 func gitServer(t *testing.T) (url string) {
 	t.Helper()
@@ -102,7 +101,7 @@ func TestGit(t *testing.T) {
 	dir := t.TempDir()
 	git(t, dir, "clone", "-q", url+"/a.git", "first")
 	first := filepath.Join(dir, "first")
-	// Larger than http.postBuffer, so that git sends it in chunks.
+	// The file is larger than http.postBuffer, so git sends it in chunks.
 	content := make([]byte, 3<<20)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
 	if err := os.WriteFile(filepath.Join(first, "file"), content, 0o644); err != nil {
@@ -112,10 +111,10 @@ func TestGit(t *testing.T) {
 	git(t, first, "commit", "-q", "-m", "one")
 
 	if _, err := tryGit(first, "push", "-q", url+"/a.git", "HEAD:main"); err == nil {
-		t.Error("a push without a login was taken")
+		t.Error("a push without a login was accepted")
 	}
 	if _, err := tryGit(first, "push", "-q", strings.Replace(login, "secret", "wrong", 1)+"/a.git", "HEAD:main"); err == nil {
-		t.Error("a push with a wrong password was taken")
+		t.Error("a push with a wrong password was accepted")
 	}
 	git(t, first, "push", "-q", login+"/a.git", "HEAD:main")
 
@@ -134,8 +133,8 @@ func TestGit(t *testing.T) {
 	}
 }
 
-// nginx and git read a query each in its own way; what nginx does not take for a
-// push, git refuses.
+// nginx and git parse a query differently. Git refuses a push that nginx does not
+// recognize as one.
 func TestGitPushNeedsLogin(t *testing.T) {
 	url := gitServer(t)
 	for path, want := range map[string]int{
@@ -153,7 +152,7 @@ func TestGitPushNeedsLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.URL.Opaque = path
-		req.SetBasicAuth("mallory", "guess") // REMOTE_USER, if it were not checked
+		req.SetBasicAuth("mallory", "guess") // would become REMOTE_USER if nginx didn't check it
 		resp, err := (&http.Client{Timeout: patience}).Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -2,9 +2,9 @@
 
 package deploy_test
 
-// systemd_test.go owns the tests of the units. Rule: what systemd itself can say
-// of them without running, it says; the rest of its part is played by the test,
-// by what is written in the units.
+// systemd_test.go tests the systemd units. systemd-analyze checks what it can
+// without a running systemd. For the rest, the test plays systemd's part, with the
+// values in the units.
 
 import (
 	"fmt"
@@ -32,8 +32,8 @@ func TestUnitsVerify(t *testing.T) {
 	verifyUnits(t, gitService, gitSocket)
 }
 
-// verifyUnits has systemd read a service and its socket below a root in which the
-// programs are where they say.
+// verifyUnits has systemd-analyze verify a service and its socket, in a root folder
+// that contains the programs they name.
 func verifyUnits(t *testing.T, service, socket string) {
 	t.Helper()
 	analyze := webserver.NeedProgram(t, "systemd", "systemd-analyze")
@@ -69,7 +69,8 @@ func verifyUnits(t *testing.T, service, socket string) {
 	}
 }
 
-// exposure is ten times the most that systemd may find the app to be exposed.
+// exposure is the highest exposure level that systemd-analyze may report, times
+// ten.
 const exposure = 5
 
 func TestUnitSecurity(t *testing.T) {
@@ -84,11 +85,11 @@ func TestUnitSecurity(t *testing.T) {
 		}
 	}
 	if _, err := review(service, 0); err == nil {
-		t.Error("systemd-analyze does not keep to the threshold")
+		t.Error("systemd-analyze ignores the threshold")
 	}
 }
 
-// value returns the value of a key that a unit has once.
+// value returns the value of a key that a unit must have exactly once.
 func value(t *testing.T, unit, key string) string {
 	t.Helper()
 	var found []string
@@ -98,12 +99,12 @@ func value(t *testing.T, unit, key string) string {
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("%s has %d of %s", unit, len(found), key)
+		t.Fatalf("%s has %d lines with %s, want 1", unit, len(found), key)
 	}
 	return found[0]
 }
 
-// supervisor is the test in the place of systemd.
+// supervisor plays the part of systemd.
 type supervisor struct {
 	socket *os.File
 	path   string
@@ -131,7 +132,7 @@ func newSupervisor(t *testing.T) *supervisor {
 	return s
 }
 
-// command is the start of the service: its program is the app.
+// command returns the service's start command, with app as its program.
 func (s *supervisor) command(t *testing.T, app string) *exec.Cmd {
 	t.Helper()
 	watchdog, err := time.ParseDuration(value(t, service, "WatchdogSec"))
@@ -171,7 +172,7 @@ func (s *supervisor) next(t *testing.T) string {
 	return string(buf[:n])
 }
 
-// expectReload reads what systemd is told of a reload.
+// expectReload reads the notifications of a reload.
 func (s *supervisor) expectReload(t *testing.T) {
 	t.Helper()
 	if got := s.next(t); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
@@ -180,7 +181,7 @@ func (s *supervisor) expectReload(t *testing.T) {
 	s.expect(t, "READY=1")
 }
 
-// A restart: what comes while the app is away waits in the socket.
+// A request that arrives during a restart waits in the socket.
 func TestUnitRestart(t *testing.T) {
 	app := buildApp(t)
 	s := newSupervisor(t)

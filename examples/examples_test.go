@@ -1,11 +1,11 @@
 //go:build unix
 
-// Package examples has no code of its own: its test builds the examples and
-// runs each as its user would.
+// Package examples has only tests, which build the examples and run each as its
+// user would.
 package examples
 
-// examples_test.go owns the examples' processes. Rule: each ends at SIGTERM with
-// status 0, which is part of what an example shows.
+// examples_test.go runs each example in a process. Every example must exit with
+// status 0 on SIGTERM.
 
 import (
 	"bufio"
@@ -31,7 +31,7 @@ import (
 
 const testTimeout = time.Minute
 
-// binaries is the folder with all examples, built.
+// binaries is the folder with the built examples.
 var binaries string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -51,7 +51,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// example is the process of an example.
+// example is a running example.
 type example struct {
 	scgi, url string
 	cmd       *exec.Cmd
@@ -67,7 +67,7 @@ func start(t *testing.T, name string, args ...string) *example {
 	x := &example{cmd: exec.CommandContext(ctx, filepath.Join(binaries, name), args...)}
 	x.client.Timeout = testTimeout
 	x.cmd.Dir, x.cmd.Stderr = "..", &x.log
-	x.cmd.WaitDelay = 10 * time.Second // for processes that an example has left behind
+	x.cmd.WaitDelay = 10 * time.Second // a process that an example left behind may keep its output open
 	out, err := x.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func startAnywhere(t *testing.T, name string, args ...string) *example {
 	return start(t, name, append(args, anyPort...)...)
 }
 
-// stop ends the example; its log can be read afterwards.
+// stop stops the example. Its log may be read afterwards.
 func (x *example) stop(t *testing.T) {
 	t.Helper()
 	if x.cmd.ProcessState != nil {
@@ -190,7 +190,7 @@ func TestPizzaBails(t *testing.T) {
 	wantFrom(t, direct, order, ok)
 	x.stop(t)
 	if !strings.Contains(x.log.String(), "bails out: no drink") || !strings.Contains(x.log.String(), "child died") {
-		t.Errorf("the log does not say what happened:\n%s", &x.log)
+		t.Errorf("the log lacks the order or the death of the process:\n%s", &x.log)
 	}
 }
 
@@ -210,9 +210,9 @@ func TestCGI(t *testing.T) {
 	wantReply(t, resp, `200 .*The body has +5 bytes.\n`)
 }
 
-// The only worker serves another client once the script's client has gone, and
-// nothing that the script has started is left: the fifo has no writer.
-func TestCGIEndsWithItsClient(t *testing.T) {
+// When the script's client disconnects, the only worker serves another client, and
+// no process that the script has started is left: the FIFO has no writer.
+func TestCGIScriptEndsWithItsClient(t *testing.T) {
 	dir := t.TempDir()
 	fifo, hang := filepath.Join(dir, "fifo"), filepath.Join(dir, "hang.sh")
 	const script = `#!/bin/sh
@@ -299,7 +299,7 @@ func TestNetHTTP(t *testing.T) {
 	x.want(t, "nowhere", `404 .*`)
 }
 
-// The web server says who has logged in, not a header field.
+// The user comes from the web server, not from a header field.
 func TestNetHTTPUser(t *testing.T) {
 	x := startAnywhere(t, "nethttp")
 	for variable, name := range map[string]string{"REMOTE_USER": "alice", "HTTP_REMOTE_USER": "stranger"} {

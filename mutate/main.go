@@ -1,9 +1,10 @@
-// Mutate changes the library's parsers in small ways, one at a time, and runs
-// the tests on each: what survives is what no test would notice.
+// Mutate makes small changes to the library's parsers, one at a time, and runs the
+// tests on each. It prints the mutants that survive, which no test notices.
 //
 //	go run . [-every n] [-from i] [file...]
 //
-// Run it in this folder. It is no part of CI: a whole run takes minutes.
+// Run it in this folder. It is not part of CI, because a full run takes more than an
+// hour.
 package main
 
 import (
@@ -19,20 +20,20 @@ import (
 	"time"
 )
 
-// tests are those of the files that are changed, and quick.
+// tests selects the fast tests of the mutated files.
 const tests = "Netstring|Env|ParseHeader|ParseDecimal|Body|Fuzz|ParsersAgree$|Differences|URL|HTTPWould|Protocol|RemoteAddr|HeaderFields|" +
 	"FieldName|FromContext|WithContext|PathValues|CapturesAgree|Helpers|Forms|Alone|WhenRead|ReplySyntax|Reply(Fits|After|Allows|Of|HasNo|From|Keeps|Flushes)|IsToken|Dropped|FailedWrite|FileTo|WriteHeader|OneWrite|ReadFrom|" +
 	"Aborted|FilesAre|Produce|Hijack|LateUse|HTTPoxy|Splitting|Sniff|Underscore|Smuggling|Forged|SpecExample|Allocations|EarlyReply|" +
 	"WriteAfter|Concurrent|Deadlines|AccessLog"
 
-// slow is those of them that wait for something.
+// slow excludes the tests among them that wait for something.
 const slow = "LongReply|BodyLimit|EarlyReply"
 
 var (
-	every   = flag.Int("every", 10, "try only each n-th mutant: all take more than an hour")
-	from    = flag.Int("from", 0, "the first one to try")
-	timeout = flag.Duration("timeout", 30*time.Second, "what a mutant may take; longer counts as found")
-	workers = flag.Int("workers", 2, "how many to try at once")
+	every   = flag.Int("every", 10, "try every n-th mutant; all of them take more than an hour")
+	from    = flag.Int("from", 0, "the index of the first mutant to try")
+	timeout = flag.Duration("timeout", 30*time.Second, "time limit for a mutant; one that takes longer counts as killed")
+	workers = flag.Int("workers", 2, "the number of mutants to try at once")
 )
 
 func main() {
@@ -74,7 +75,7 @@ func run(files []string) error {
 	return tryAll(root, queue)
 }
 
-// tryAll prints the mutants that survive, and how many did not.
+// tryAll prints the mutants that survive and the count of each outcome.
 func tryAll(root string, queue <-chan mutant) error {
 	tmp, err := os.MkdirTemp("", "mutate")
 	if err != nil {
@@ -102,14 +103,14 @@ func tryAll(root string, queue <-chan mutant) error {
 	return nil
 }
 
-// What becomes of a mutant.
+// The outcomes of a mutant.
 const (
 	survived  = "survived"
 	killed    = "killed"
 	stillborn = "not compiled"
 )
 
-// try builds the tests with m in its file's place, and runs them.
+// try builds the tests with m in place of its file and runs them.
 func try(root, base string, m mutant) string {
 	overlay := map[string]map[string]string{"Replace": {filepath.Join(root, m.file): base + ".go"}}
 	text, _ := json.Marshal(overlay)

@@ -1,8 +1,8 @@
 package main
 
-// mutants.go owns the making of mutants. Rule: each is one small change that a
-// tired programmer could have made, and it is made in the syntax tree's
-// positions of the original text, so that what is printed is what is tried.
+// mutants.go makes the mutants. Each is one small change that a tired programmer
+// could have made. The syntax tree gives the positions, but the change is made in
+// the original text, so that the printed change is the one that was tried.
 
 import (
 	"go/ast"
@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// A mutant is a file with text[start:end] replaced; a $ stands for what was
-// there.
+// A mutant is a file with text[start:end] replaced by with.
 type mutant struct {
 	file       string
 	line       int
@@ -23,14 +22,14 @@ type mutant struct {
 	was        string
 }
 
-// swaps are the operators that pass for each other.
+// swaps maps each operator to its replacements.
 var swaps = map[token.Token][]string{
 	token.LSS: {"<=", ">="}, token.LEQ: {"<", ">"}, token.GTR: {">=", "<="}, token.GEQ: {">", "<"},
 	token.EQL: {"!="}, token.NEQ: {"=="}, token.LAND: {"||"}, token.LOR: {"&&"},
 	token.ADD: {"-"}, token.SUB: {"+"}, token.MUL: {"/"}, token.QUO: {"*"},
 }
 
-// mutants makes all of a file.
+// mutants returns all mutants of a file.
 func mutants(name, src string) ([]mutant, error) {
 	files := token.NewFileSet()
 	f, err := parser.ParseFile(files, name, src, 0)
@@ -38,6 +37,7 @@ func mutants(name, src string) ([]mutant, error) {
 		return nil, err
 	}
 	var all []mutant
+	// A $ in with stands for the replaced text.
 	add := func(from, to token.Pos, with string) {
 		i, j := files.Position(from).Offset, files.Position(to).Offset
 		with = strings.ReplaceAll(with, "$", src[i:j])
@@ -79,7 +79,8 @@ func mutate(n ast.Node, add func(from, to token.Pos, with string)) {
 	}
 }
 
-// removeEach removes each statement that the file can compile without.
+// removeEach removes, one at a time, the statements that the file may compile
+// without.
 func removeEach(list []ast.Stmt, add func(from, to token.Pos, with string)) {
 	for _, s := range list {
 		switch s := s.(type) {

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Runs a program that serves as nobody, in an empty folder that it takes for the
-# whole system. The socket is for the web server's group alone.
+# Runs a program that serves as nobody, with an empty folder as its root. Only the
+# web server's group can connect to the socket.
 #
 #   run.sh /srv/jail /run/app.sock /path/to/app
 #   scgi_pass unix:/run/app.sock;
 #
-# To be started as root, by whatever keeps it running: the program's parent process
-# opens the socket and stays root, its children serve. The program lies outside,
-# and may be of any kind. Put into the folder what its handlers look for, such as
-# etc/resolv.conf; package prefork says more of that.
+# Start it as root from a supervisor that keeps it running: the program's parent
+# process opens the socket and stays root, and its children serve. The program is
+# outside the folder and need not be static. Put the files that its handlers use
+# into the folder, such as etc/resolv.conf; see package prefork.
 set -eu
 [ $# -eq 3 ] || { echo "usage: $0 ROOT SOCKET PROGRAM" >&2; exit 2; }
 root=$1 socket=$2 program=$3

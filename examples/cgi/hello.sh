@@ -1,6 +1,6 @@
 #!/bin/sh
-# A CGI program (RFC 3875): variables and standard input come in, a header, an
-# empty line and the page go out.
+# A CGI program (RFC 3875) reads variables and standard input, and writes a header,
+# an empty line and the page.
 echo 'Content-Type: text/plain; charset=utf-8'
 echo
 echo "Hello from a shell script."

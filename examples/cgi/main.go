@@ -1,21 +1,21 @@
 //go:build unix
 
-// Cgi serves a CGI program, here a shell script, from a program of your own: one
-// process for each request, under the server's bound on workers. When the client
-// goes away, the script is killed with everything that it has started. The
-// command scgi host does this for any folder of CGI programs, and checks what
-// they answer.
+// Cgi serves a CGI program, here a shell script, from your own program. It starts
+// one process for each request; the server's number of workers bounds them. When
+// the client disconnects, the script is killed with everything that it has
+// started. The command scgi host does this for any folder of CGI programs, and
+// checks their replies.
 //
 //	go run ./examples/cgi
 //	go run ./examples/cgi -script /srv/cgi-bin/other
 //
-// serves examples/cgi/hello.sh, or the other script, for every path, over SCGI
-// on 127.0.0.1:4000 and at http://127.0.0.1:8080/.
+// The first serves examples/cgi/hello.sh for every path, the second another script,
+// over SCGI on 127.0.0.1:4000 and at http://127.0.0.1:8080/.
 //
-// The script gets the variables of CGI and no others, so that no peer can set its
-// PATH. SCRIPT_NAME is -root, PATH_INFO the rest of the path.
+// The script gets only the variables of CGI, so that no peer can set its PATH.
+// SCRIPT_NAME is -root, and PATH_INFO is the rest of the path.
 //
-// To put it under /cgi of a web server, with -root /cgi:
+// To serve it under /cgi of a web server, with -root /cgi:
 //
 // nginx:
 //
@@ -56,15 +56,15 @@ import (
 
 func main() {
 	var s script
-	flag.StringVar(&s.path, "script", "examples/cgi/hello.sh", "the CGI `program`; it runs in its own directory")
-	flag.StringVar(&s.root, "root", "/", "the `path` it is mounted at")
+	flag.StringVar(&s.path, "script", "examples/cgi/hello.sh", "the CGI `program`, run in its own folder")
+	flag.StringVar(&s.root, "root", "/", "the `path` under which the program is served")
 	app.Main(scgi.HTTPHandler(&s))
 }
 
 type script struct{ path, root string }
 
-// ServeHTTP runs the script. Its output is a CGI response, which is the reply of
-// an SCGI server as it stands.
+// ServeHTTP runs the script. Its output is a CGI response, which an SCGI server
+// sends unchanged.
 func (s *script) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r, _ := scgi.FromContext(req.Context())
 	scgi.ProduceFunc(func(_ scgi.Env, _ int64, input io.Reader, output io.Writer) {
@@ -79,8 +79,8 @@ func (s *script) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}).ServeSCGI(w, r)
 }
 
-// run returns when the script has ended, at the latest a second after its client
-// has gone.
+// run runs the script. It returns at the latest a second after the client has
+// disconnected.
 func (s *script) run(req *http.Request, env scgi.Env, input io.Reader, output io.Writer) error {
 	path, err := filepath.Abs(s.path)
 	if err != nil {
@@ -92,12 +92,12 @@ func (s *script) run(req *http.Request, env scgi.Env, input io.Reader, output io
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, output, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for whoever else holds its output
+	cmd.WaitDelay = time.Second // another process may keep its output open
 	return cmd.Run()
 }
 
-// request is the variables of RFC 3875 that describe a request, but for those
-// that environ sets and the fields of the header.
+// request lists the variables of RFC 3875 that describe a request, except header
+// fields and the variables that environ sets.
 var request = strings.Fields(`AUTH_TYPE CONTENT_TYPE HTTPS QUERY_STRING REMOTE_ADDR REMOTE_HOST REMOTE_IDENT
 	REMOTE_PORT REMOTE_USER REQUEST_METHOD REQUEST_URI SERVER_NAME SERVER_PORT SERVER_PROTOCOL SERVER_SOFTWARE`)
 
@@ -115,7 +115,7 @@ func (s *script) environ(req *http.Request, env scgi.Env) []string {
 	return environ
 }
 
-// counter counts the bytes that are written.
+// counter counts the bytes written.
 type counter struct {
 	io.Writer
 	n int

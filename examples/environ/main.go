@@ -1,14 +1,14 @@
-// Environ answers with the variables of the request, one a line, in the order
-// they were sent. It shows what a web server passes on, and so is the first
-// thing to put behind a new configuration. It is not for the public.
+// Environ answers with the variables of the request, one per line, in the order
+// they were sent. It shows what a web server passes on, so use it first to check a
+// new configuration. Keep it private.
 //
 //	go run ./examples/environ
 //	go run ./examples/environ 4001
 //
-// The argument is the SCGI port, 4000 if there is none. The same can be seen at
-// http://127.0.0.1:8080/, where it tells what the built-in front end sends.
+// The argument is the SCGI port; the default is 4000. At http://127.0.0.1:8080/ it
+// shows the variables that the built-in HTTP front end sends.
 //
-// To put it behind a web server:
+// To serve it behind a web server:
 //
 // nginx:
 //
@@ -18,8 +18,8 @@
 //	    scgi_pass  127.0.0.1:4000;
 //	}
 //
-// lighttpd, which can start the program itself, and again when it ends; "app"
-// is what "go build ./examples/environ" makes:
+// lighttpd, which can start the program itself and restart it when it ends;
+// /srv/app is the program that "go build -o /srv/app ./examples/environ" builds:
 //
 //	server.modules += ( "mod_scgi" )
 //	scgi.server = ( "/" => (( "bin-path" => "/srv/app -scgi fd:0", "socket" => "/run/lighttpd/app.sock",

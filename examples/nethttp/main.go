@@ -1,16 +1,15 @@
-// Nethttp is an app written for net/http, served over SCGI without a change: a
-// ServeMux with a page, an upload and a stream of events. The only name of
-// package scgi in its handlers is FromContext, for a variable that HTTP does not
-// have.
+// Nethttp is an app written for net/http, served over SCGI unchanged: a ServeMux
+// with a page, an upload and a stream of events. Its handlers use only FromContext
+// from package scgi, for a variable that HTTP does not have.
 //
 //	go run ./examples/nethttp
 //
 // serves SCGI on 127.0.0.1:4000, and the same app at http://127.0.0.1:8080/.
 //
-// To put it behind a web server:
+// To serve it behind a web server:
 //
-// nginx; client_max_body_size is 1m if not set, and REMOTE_USER is not sent by
-// itself:
+// nginx; client_max_body_size defaults to 1m, and REMOTE_USER is not sent by
+// default:
 //
 //	location / {
 //	    include              scgi_params;
@@ -20,15 +19,15 @@
 //	    scgi_pass            127.0.0.1:4000;
 //	}
 //
-// lighttpd, which needs to be told to pass events on as they come:
+// lighttpd, which passes events on at once only with stream-response-body:
 //
 //	server.modules += ( "mod_scgi" )
 //	server.stream-response-body = 1
 //	scgi.server = ( "/" => (( "host" => "127.0.0.1", "port" => 4000,
 //	                          "check-local" => "disable", "fix-root-scriptname" => "enable" )) )
 //
-// Apache, with mod_proxy and mod_proxy_scgi; it keeps the Authorization field
-// to itself unless told otherwise:
+// Apache, with mod_proxy and mod_proxy_scgi; without CGIPassAuth it does not pass
+// on the Authorization field:
 //
 //	ProxyPass "/" "scgi://127.0.0.1:4000/"
 //	<Location "/">
@@ -66,7 +65,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <form method="post" action="upload" enctype="multipart/form-data">
 <input type="file" name="file"> <input type="submit" value="Upload">
 </form>
-<p id="event">The time comes as events.</p>
+<p id="event">The time arrives as events.</p>
 <script>
 new EventSource("events").onmessage = e => document.getElementById("event").textContent = e.data
 </script>
@@ -80,7 +79,7 @@ func page(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// user is who the web server says has logged in.
+// user returns the user that the web server has authenticated.
 func user(r *http.Request) string {
 	if over, ok := scgi.FromContext(r.Context()); ok {
 		if name := over.Env.Get("REMOTE_USER"); name != "" {
@@ -90,8 +89,8 @@ func user(r *http.Request) string {
 	return "stranger"
 }
 
-// upload answers with the checksum of a file. What a form holds beyond its
-// memory ParseMultipartForm puts on disk, so the handler bounds the whole.
+// upload answers with the checksum of a file. ParseMultipartForm writes a large
+// form to disk, so upload bounds the size of the body.
 func upload(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 	file, header, err := r.FormFile("file")
@@ -115,11 +114,11 @@ func upload(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%.200q %d bytes, SHA-256 %x\n", header.Filename, header.Size, sum.Sum(nil))
 }
 
-// events sends the time once a second for as long as the client is there.
+// events sends the time once a second until the client disconnects.
 func events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep the events
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would buffer the events
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for now := time.Now(); ; {

@@ -1,29 +1,29 @@
-// Pizza takes orders, and shows what becomes of a handler that fails. Every
-// order names a pizza and a drink:
+// Pizza takes orders, and shows what happens when a handler fails. Every order
+// names a pizza and a drink:
 //
 //	go run ./examples/pizza
 //	http://127.0.0.1:8080/?pizza=hawaii&drink=beer
 //
-// A missing one is the client's mistake, and the client is told: 400, and which
-// one. With -careless the handler takes for granted that both are there:
+// If one is missing, the client gets a 400 that names it. With -careless the handler
+// assumes that both are there:
 //
 //	go run ./examples/pizza -careless
 //	http://127.0.0.1:8080/?pizza=hawaii
 //
-// It panics then, but takes nothing with it: that client gets a 500, the log
-// gets the panic with its stack, another worker takes the place of the one that
-// died, and the next order is served, by the same process.
+// It panics, and only that request fails: the client gets a 500, the log gets the
+// panic with its stack, another worker replaces the one that died, and the same
+// process serves the next order.
 //
-// With -bail it ends its process instead, and everything in it. So that this costs
-// nobody else, let each request have a process:
+// With -bail the handler ends its whole process instead. To protect other requests,
+// give each request its own process:
 //
 //	go run ./examples/pizza -bail -processes 8 -workers 1
 //	http://127.0.0.1:8080/?pizza=hawaii
 //
-// That client gets no answer (behind a web server, a 502), the log gets the end of
-// the process, and the next order is served by another one.
+// The client gets no answer (behind a web server, a 502), the log says that the
+// process died, and another process serves the next order.
 //
-// To put it under /pizza of a web server:
+// To serve it under /pizza of a web server:
 //
 // nginx:
 //
@@ -57,8 +57,8 @@ import (
 )
 
 var (
-	careless = flag.Bool("careless", false, "panic at an order that is not complete")
-	bail     = flag.Bool("bail", false, "end the process at an order that is not complete")
+	careless = flag.Bool("careless", false, "panic on an incomplete order")
+	bail     = flag.Bool("bail", false, "end the process on an incomplete order")
 )
 
 func main() {
@@ -66,7 +66,7 @@ func main() {
 }
 
 func order(w http.ResponseWriter, r *scgi.Request) {
-	// Of a malformed query, what could be read is there.
+	// ParseQuery returns the valid parts of a malformed query.
 	query, _ := url.ParseQuery(r.Env.Get("QUERY_STRING"))
 	if !*careless {
 		for _, name := range []string{"pizza", "drink"} {
@@ -79,7 +79,7 @@ func order(w http.ResponseWriter, r *scgi.Request) {
 			}
 		}
 	}
-	// Careless, this is an index out of range.
+	// With -careless, a missing item is an index out of range.
 	pizza, drink := query["pizza"][0], query["drink"][0]
 	log.Printf("process %d serves %.100q with %.100q", os.Getpid(), pizza, drink)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

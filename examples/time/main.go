@@ -1,10 +1,10 @@
-// Time answers every request with the time of day. It is the smallest whole
-// program there is: one handler, and package app around it.
+// Time answers every request with the time of day. It is the smallest complete
+// program: one handler, and package app around it.
 //
 //	go run ./examples/time
 //
 // serves SCGI on 127.0.0.1:4000, and the same page at http://127.0.0.1:8080/
-// for a browser. To put it behind a web server:
+// for a browser. To serve it behind a web server:
 //
 // nginx:
 //

@@ -18,7 +18,7 @@ func Split(addr string) (network, address string) {
 	return "tcp", addr
 }
 
-// Listen listens on addr. It replaces the socket of a dead server.
+// Listen listens on addr. It replaces an existing socket.
 func Listen(addr string) (net.Listener, error) {
 	network, address := Split(addr)
 	if network == "unix" {

@@ -1,5 +1,5 @@
-// Command app is the program of the recipes. It answers with what it is and what
-// it sees.
+// Command app is the program that the recipes run. It answers with a description of
+// its process and of what the process can see.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 func main() {
-	hold := flag.Bool("hold", false, "let requests for /hold wait for ever, and say that they do")
+	hold := flag.Bool("hold", false, "hold requests for /hold forever, and print a line for each")
 	app.Main(scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			panic(http.ErrAbortHandler)
