@@ -108,7 +108,7 @@ func TestJudges(t *testing.T) {
 }
 
 // In an open loop, a stall counts for every request that was due meanwhile.
-func TestOpenLoopCountsTheStall(t *testing.T) {
+func TestOpenLoopCountsStalls(t *testing.T) {
 	const requests = 20
 	var arrived sync.WaitGroup
 	arrived.Add(requests)

@@ -47,8 +47,8 @@ A git server behind nginx, lighttpd or Apache:
   scgi host -e GIT_PROJECT_ROOT=/srv/git git http-backend
 `
 
-// A command is a subcommand, such as get. Run receives the arguments after the
-// flags.
+// A command is a subcommand, such as get. Its run method receives the arguments
+// that are not flags.
 type command interface {
 	define(*flag.FlagSet)
 	help() string

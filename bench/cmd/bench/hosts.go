@@ -159,7 +159,7 @@ func writeHosts(b *strings.Builder, t table, hangs []hung) {
 	for _, r := range t {
 		fmt.Fprintf(b, "| %s | %.0f | **%.2f** | %s | %s |\n", r.name, r.median(perSecond), r.ratio(t[0], perSecond), micros(r.median(halfTime)), micros(r.median(slowest)))
 	}
-	fmt.Fprintf(b, "\n### %d scripts that hang, and whose clients have gone\n\n| host | of them left after %v | the next request |\n|---|--:|---|\n", programs, whatHangs)
+	fmt.Fprintf(b, "\n### %d hanging scripts whose clients have gone\n\n| host | scripts left after %v | the next request |\n|---|--:|---|\n", programs, whatHangs)
 	for _, h := range hangs {
 		next := fmt.Sprintf("is not answered in %v", whatHangs)
 		if h.next > 0 {

@@ -31,7 +31,7 @@ import (
 // scale says how much is measured.
 type scale struct {
 	rounds   int           // rounds of the comparison
-	few      int           // rounds of all other measurements
+	few      int           // rounds of the longer measurements
 	duration time.Duration // duration of one run
 	flights  []int
 	headers  []int

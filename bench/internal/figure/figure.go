@@ -32,7 +32,7 @@ func New(title, x, y string) *plot.Plot {
 func Line(p *plot.Plot, name string, colour color.Color, xys plotter.XYs, dots bool) {
 	line, points, err := plotter.NewLinePoints(xys)
 	if err != nil {
-		panic(err) // NaN or infinity, which is a bug in the caller
+		panic(err) // no data, NaN or infinity: a bug in the caller
 	}
 	line.Color, line.Width = colour, vg.Points(1.5)
 	points.Color, points.Shape, points.Radius = colour, draw.CircleGlyph{}, vg.Points(2)

@@ -38,7 +38,7 @@ func wantEnviron(t *testing.T, got []string, want ...string) {
 }
 
 // A peer can't send a variable that configures a program.
-func TestHostileVariablesStayOut(t *testing.T) {
+func TestHostileVariablesAreDropped(t *testing.T) {
 	t.Setenv("PATH", "/host/bin")
 	t.Setenv("SECRET", "of the host")
 	var hostile []string
@@ -55,7 +55,7 @@ func TestHostileVariablesStayOut(t *testing.T) {
 	wantEnviron(t, environOf(t, new(Host), "", hostile...))
 }
 
-func TestVariablesOfCGIPass(t *testing.T) {
+func TestCGIVariablesArePassed(t *testing.T) {
 	t.Setenv("PATH", "/host/bin")
 	var sent, want []string
 	for _, name := range append(known, "HTTP_", "HTTP_ACCEPT", "HTTP_X_ANY", "REDIRECT_STATUS", "REDIRECT_ANY",
@@ -70,7 +70,7 @@ func TestVariablesOfCGIPass(t *testing.T) {
 	wantEnviron(t, environOf(t, new(Host), "body", sent...), append(want, "CONTENT_LENGTH=4")...)
 }
 
-func TestVariablesOfHost(t *testing.T) {
+func TestHostVariables(t *testing.T) {
 	t.Setenv("PATH", "/host/bin")
 	h := &Host{Pass: []string{"GIT_PROJECT_ROOT", "PATH"}, Env: []string{"REMOTE_USER=host", "EMPTY="}}
 	wantEnviron(t, environOf(t, h, "", "REMOTE_USER", "peer", "GIT_PROJECT_ROOT", "/git", "GIT_DIR", "/evil", "PATH", "/evil"),

@@ -94,7 +94,7 @@ func TestFolderKeepsPathInfo(t *testing.T) {
 	}
 }
 
-func TestFolderCannotBeLeft(t *testing.T) {
+func TestFolderConfinesRequests(t *testing.T) {
 	dir := folder(t)
 	s := serve(t, &Host{Path: dir})
 	for name, want := range map[string]string{

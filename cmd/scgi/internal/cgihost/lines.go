@@ -19,7 +19,7 @@ const (
 type lines struct {
 	log  *slog.Logger
 	line []byte // the incomplete last line
-	size int    // bytes accepted so far
+	size int    // bytes written so far
 }
 
 func (l *lines) Write(p []byte) (int, error) {

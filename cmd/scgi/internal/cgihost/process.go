@@ -48,11 +48,11 @@ type process struct {
 	cancel context.CancelCauseFunc
 	grace  time.Duration // from SIGTERM to SIGKILL
 	delay  time.Duration // how long output waits for more before a flush
-	leave  func() bool   // stops a client that leaves from killing the program
+	leave  func() bool   // lets the program outlive its client
 	ended  chan struct{} // closed when the program has been waited for
 
 	taken   atomic.Bool  // feed has finished
-	offered atomic.Int64 // Unix nanoseconds when a write to stdin began; 0 if none is blocked
+	offered atomic.Int64 // Unix nanoseconds when the current write to stdin began; 0 if there is none
 }
 
 // run runs a program to its end and passes on its reply. It reports whether the

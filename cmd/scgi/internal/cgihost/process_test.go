@@ -40,7 +40,7 @@ echo "$CONTENT_LENGTH $(wc -c | tr -d ' ')"
 	}
 }
 
-func TestArgumentsComeFromHostAlone(t *testing.T) {
+func TestArgumentsComeOnlyFromHost(t *testing.T) {
 	s := serve(t, &Host{Path: program(t, `printf 'A: b\n\n'; printf '%s|' "$#" "$@"`), Args: []string{"one", "a b"}})
 	if _, page := s.ask(t, "", "QUERY_STRING", "x+y"); page != "2|one|a b|" {
 		t.Errorf("got %q", page)

@@ -3,8 +3,8 @@
 package cgihost
 
 // reply.go passes on what a program writes to its standard output: a header block
-// and a page (RFC 3875 §6). A page needs a complete and valid header block. Output
-// is not held back until the program writes more.
+// and a page (RFC 3875 §6). It passes on nothing before the header block is complete
+// and valid, and then does not hold output back until the program writes more.
 
 import (
 	"bufio"
