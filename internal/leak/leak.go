@@ -1,4 +1,4 @@
-// Package leak holds the checks that a test leaves nothing behind.
+// Package leak checks that a test leaves nothing behind.
 package leak
 
 import (
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Goroutines fails t if a goroutine that was started after this call outlives t
-// and the cleanups registered after it. It does not work in parallel tests, and a
-// synctest bubble does not need it.
+// Goroutines fails t if a goroutine started after this call outlives t and the cleanups
+// registered after it. It does not work in parallel tests. A synctest bubble does not need
+// it.
 func Goroutines(t testing.TB) {
 	t.Helper()
 	before := goroutines()
@@ -24,7 +24,7 @@ func Goroutines(t testing.TB) {
 			}
 			time.Sleep(2 * time.Millisecond)
 		}
-		t.Errorf("%d goroutines left:\n\n%s", len(left), strings.Join(left, "\n\n"))
+		t.Errorf("%d goroutines leaked:\n\n%s", len(left), strings.Join(left, "\n\n"))
 	})
 }
 
@@ -37,8 +37,8 @@ func newGoroutines(before map[string]string) (stacks []string) {
 	return stacks
 }
 
-// goroutines maps the ids of all goroutines but this one and the test
-// framework's to their stacks.
+// goroutines maps the ids of all goroutines to their stacks, without this one and the test
+// framework's.
 func goroutines() map[string]string {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -53,17 +53,16 @@ func goroutines() map[string]string {
 	return all
 }
 
-// Descriptors fails t if more descriptors are open at its end than now, where
-// the system lists them. Call it before Goroutines, so that it runs after it.
-// The descriptors that the runtime keeps have to be open by then: listen once
-// before the call.
+// Descriptors fails t if more descriptors are open at its end than at the call, on systems
+// that list them. Call it before Goroutines, so that it runs after it. Listen once before
+// the call, so that the descriptors that the runtime keeps are open by then.
 func Descriptors(t testing.TB) {
 	t.Helper()
 	before := descriptors()
 	t.Cleanup(func() {
 		for end := time.Now().Add(5 * time.Second); descriptors() > before; time.Sleep(2 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Errorf("%d descriptors, there were %d", descriptors(), before)
+				t.Errorf("%d descriptors are open, want at most %d", descriptors(), before)
 				return
 			}
 		}
@@ -75,8 +74,8 @@ func descriptors() int {
 	return len(names)
 }
 
-// TempFiles gives t a folder for temporary files, and fails t if one of them is
-// left at its end, or is still open.
+// TempFiles gives t a folder for temporary files, and fails t if one of them still exists,
+// or is still open, at its end.
 func TempFiles(t testing.TB) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)

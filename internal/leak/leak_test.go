@@ -2,7 +2,7 @@ package leak
 
 import "testing"
 
-func TestGoroutinesSees(t *testing.T) {
+func TestGoroutinesFindsLeak(t *testing.T) {
 	Goroutines(t)
 	before := goroutines()
 	stop := make(chan struct{})

@@ -38,9 +38,9 @@ func checkFolder(dir *os.Root) error {
 	return nil
 }
 
-// isOpen reports whether everyone may enter the folders above dir. With a umask of
-// 0, as some CI systems have it, t.TempDir is a folder that everyone may write to
-// in one that is private.
+// isOpen reports whether every user may enter the folders above dir. Under a umask of
+// 0, which some CI systems set, t.TempDir is a world-writable folder inside a private
+// one, and so safe.
 func isOpen(dir string) bool {
 	dir, err := filepath.EvalSymlinks(dir)
 	for err == nil && dir != filepath.Dir(dir) {
@@ -52,11 +52,11 @@ func isOpen(dir string) bool {
 	return true
 }
 
-// bindUnix binds to the place itself, because peers and tools such as ss(8) see
-// the name that a socket was bound to. Until the socket listens, connections are
-// refused. The lock keeps other processes from taking it for a dead one meanwhile;
-// it is not needed if nothing has to be removed, so that a stranger who holds it
-// can't keep a server from starting.
+// bindUnix binds at the final path, because peers and tools such as ss(8) see the name
+// that a socket was bound to. The kernel refuses connections until the socket listens;
+// the lock keeps other processes from taking the socket for a dead one meanwhile. If no
+// old socket has to be removed, bindUnix does without the lock, so that a stranger who
+// holds it can't keep a server from starting.
 func bindUnix(p *place, o unixOptions) (*Listener, error) {
 	unlock, lockErr := p.lock()
 	defer unlock()
@@ -88,8 +88,8 @@ func bindUnix(p *place, o unixOptions) (*Listener, error) {
 	return l, err
 }
 
-// newSocket returns a socket whose file will have mode, less the umask, where
-// the system can say so before it is bound.
+// newSocket returns a socket whose file gets mode, less the umask, on systems where a
+// socket's mode can be set before bind.
 func newSocket(mode fs.FileMode) (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -120,9 +120,9 @@ func (p *place) listen(fd int, f *os.File, file os.FileInfo) (*Listener, error) 
 	return &Listener{socket: l.(socket), bound: true, path: p.path, file: file}, nil
 }
 
-// grant gives the socket's file what o asks for, and makes no system call for
-// what the file has already: a filter may forbid it. It returns the file, also
-// with an error if the file is known to be the socket's.
+// grant gives the socket's file the mode, owner and group that o asks for. It makes no
+// system call for what the file already has, since a filter may forbid the call. Once
+// the file is known to be the socket's, grant returns it even with an error.
 func (p *place) grant(o unixOptions) (os.FileInfo, error) {
 	file, err := p.dir.Lstat(p.base)
 	switch {
@@ -144,8 +144,8 @@ func (p *place) grant(o unixOptions) (os.FileInfo, error) {
 	return file, o.grant(pin, file)
 }
 
-// isOwnSocket reports whether file can be the socket that was just bound: one
-// with more links has a name elsewhere.
+// isOwnSocket reports whether file can be the socket that was just bound. A file with
+// more than one link also has a name elsewhere, so it is not that socket.
 func isOwnSocket(file os.FileInfo, links uint64) bool {
 	return file.Mode().Type() == fs.ModeSocket && uint64(file.Sys().(*syscall.Stat_t).Nlink) <= links
 }
@@ -177,8 +177,8 @@ func (o unixOptions) grant(pin *pinned, file os.FileInfo) error {
 	return err
 }
 
-// pinned is a name of the socket's file that nobody else can give to another
-// file: a link in a private folder.
+// pinned is a link to the socket's file in a private folder: a name that no other user
+// can point at another file.
 type pinned struct {
 	dir    *os.Root
 	name   string
@@ -186,10 +186,9 @@ type pinned struct {
 	folder string // dir's name in parent; "" if dir is parent
 }
 
-// pin links the file into a folder that only this user may enter. On a file
-// system that has no links it is the file itself, which is safe enough: a link
-// to a precious file can't be put in its place there, and symbolic ones are not
-// followed.
+// pin links the file into a folder that only this user may enter. On a file system
+// without hard links, pin returns the file itself. That is safe: nobody can put a hard
+// link to another file in its place there, and symbolic links are not followed.
 func (p *place) pin() (*pinned, error) {
 	folder := fmt.Sprintf(".scgi%d", rand.Uint32())
 	if err := p.dir.Mkdir(folder, 0o700); err != nil {
@@ -219,15 +218,14 @@ func (p *place) pin() (*pinned, error) {
 	return nil, err
 }
 
-// isPrivate reports whether a folder is this user's alone, and so not one that
-// was put in the place of the folder that pin has made.
+// isPrivate reports whether only this user may enter a folder. If so, nobody has put
+// another folder in the place of the one that pin made.
 func isPrivate(folder os.FileInfo) bool {
 	return folder.Mode().Perm()&0o077 == 0 && int(folder.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
 }
 
-// chmod does without os.Root's Chmod in the private folder, where there is no
-// symbolic link to beware of: on Linux that needs a system call which many
-// filters do not know, or /proc.
+// chmod avoids os.Root's Chmod, which on Linux needs /proc or a system call that many
+// filters do not know. The private folder holds no symbolic link to guard against.
 func (pin *pinned) chmod(mode fs.FileMode) error {
 	if pin.folder == "" {
 		return pin.dir.Chmod(pin.name, mode)
@@ -246,12 +244,12 @@ func (pin *pinned) release() {
 	_ = pin.parent.Remove(pin.folder)
 }
 
-// lockTries is how often lock asks, 10 ms apart.
+// lockTries is the number of attempts that lock makes, 10 ms apart.
 var lockTries = 200
 
-// lock locks the folder against others who call lock; the lock ends with the
-// process. It waits for two seconds, since anyone who can read the
-// folder can hold the lock. The unlock function is never nil.
+// lock takes an advisory lock on the folder, which the kernel drops when the process
+// ends. It waits for two seconds at most, since anyone who can read the folder can hold
+// the lock. The unlock function is never nil.
 func (p *place) lock() (unlock func(), err error) {
 	f, err := p.dir.Open(".")
 	if err != nil {

@@ -19,11 +19,11 @@ import (
 	"testing"
 )
 
-// tempSocket returns a path for a socket, in a folder that must hold no hidden
-// files when the test ends.
+// tempSocket returns a path for a socket. Its folder must hold no hidden files when the
+// test ends.
 func tempSocket(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "scgi") // TempDir's own is too long on some systems
+	dir, err := os.MkdirTemp("", "scgi") // t.TempDir's path is too long for a socket on some systems
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func tempSocket(t *testing.T) string {
 	return filepath.Join(dir, "app.sock")
 }
 
-// staleSocket leaves a socket at path with no server behind it.
+// staleSocket leaves a socket without a server at path.
 func staleSocket(t *testing.T, path string) os.FileInfo {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -96,9 +96,8 @@ func TestListenUnixAccess(t *testing.T) {
 	}
 }
 
-// Nobody can connect while the socket has another mode or owner than the final
-// one.
-func TestListenUnixAccessFromTheFirst(t *testing.T) {
+// The socket has its final mode and owner before the first peer can connect.
+func TestListenUnixSetsAccessBeforeConnections(t *testing.T) {
 	options, want := "?mode=0666", fmt.Sprintf("Srw-rw-rw- %d:%d", os.Getuid(), os.Getgid())
 	if os.Getuid() == 0 {
 		options, want = "?mode=0606&owner=12345&group=12346", "Srw----rw- 12345:12346"
@@ -120,7 +119,7 @@ func TestListenUnixAccessFromTheFirst(t *testing.T) {
 	}
 }
 
-// firstAccess connects to path until it succeeds, and at least once after stop.
+// firstAccess tries to connect to path until it succeeds, and once more after stop.
 func firstAccess(path string, stop <-chan struct{}) string {
 	for last := false; ; runtime.Gosched() {
 		c, err := net.Dial("unix", path)
@@ -160,7 +159,7 @@ func TestListenUnixRefusesLive(t *testing.T) {
 	if _, err := One("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("got %v, want %v", err, syscall.EADDRINUSE)
 	}
-	// The live server gets a connection without a byte.
+	// Listen probed the live server with a connection that sends nothing.
 	peer, err := live.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +174,7 @@ func TestListenUnixRefusesLive(t *testing.T) {
 	checkServes(t, live)
 }
 
-// A server with a full backlog is alive.
+// A server whose backlog is full is alive.
 func TestListenUnixRefusesFullBacklog(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system refuses connections to a full backlog, as to a dead socket")
@@ -250,8 +249,8 @@ func TestListenUnixLongPath(t *testing.T) {
 	}
 }
 
-// In a folder with a long name a relative path is bound as it is, and still
-// removed after the program has changed its folder.
+// Where the folder's absolute path is too long, Listen binds the relative path as given.
+// Close still removes the file after the program has changed its folder.
 func TestListenUnixLongFolder(t *testing.T) {
 	dir := filepath.Join(filepath.Dir(tempSocket(t)), strings.Repeat("x", maxUnixPath))
 	if err := os.Mkdir(dir, 0o700); err != nil {

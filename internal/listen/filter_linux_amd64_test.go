@@ -1,7 +1,7 @@
 package listen
 
-// filter_linux_amd64_test.go runs Listen in a process under a real system call filter,
-// as systemd installs it.
+// filter_linux_amd64_test.go runs Listen in a process under a real seccomp filter, such
+// as systemd installs.
 
 import (
 	"errors"
@@ -18,8 +18,8 @@ import (
 	"unsafe"
 )
 
-// A child of these tests gets a umask and an address in bindEnv, and in filterEnv
-// the numbers of the system calls that it must not make.
+// A child of these tests reads a umask and an address from bindEnv, and from filterEnv
+// the numbers of the system calls that the filter forbids.
 const (
 	bindEnv   = "SCGI_TEST_BIND"
 	filterEnv = "SCGI_TEST_FILTER"
@@ -49,7 +49,7 @@ func runFiltered(numbers []string) error {
 	if err != nil {
 		return err
 	}
-	runtime.LockOSThread() // the filter is the thread's, and survives execve(2)
+	runtime.LockOSThread() // the filter belongs to the thread and survives execve(2)
 	if err := install(numbers); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func runFiltered(numbers []string) error {
 	return syscall.Exec(exe, os.Args, os.Environ())
 }
 
-// install answers EPERM to the system calls with these numbers, as
+// install makes the system calls with these numbers fail with EPERM, as
 // SystemCallErrorNumber=EPERM does.
 func install(numbers []string) error {
 	const (

@@ -2,9 +2,9 @@
 
 package listen
 
-// inherit.go opens the sockets that the process was started with: a file descriptor by
-// number, and systemd's by name. A descriptor is closed only after a listener has been
-// opened on a copy of it, and is not used after that.
+// inherit.go opens sockets that the process was started with: a file descriptor by its
+// number, and systemd's by name. It closes a descriptor only after it has opened a
+// listener on a copy, and does not use the descriptor afterwards.
 
 import (
 	"fmt"
@@ -33,8 +33,8 @@ func listenFD(s string) (*Listener, error) {
 	return l, nil
 }
 
-// inheritFD opens a listener on a copy of fd. It leaves fd itself as it is,
-// because a descriptor that is not a listening socket may be in use.
+// inheritFD opens a listener on a copy of fd. It leaves fd itself open, because a
+// descriptor that is not a listening socket may be in use.
 func inheritFD(fd int) (*Listener, error) {
 	f, err := duplicate(fd)
 	if err != nil {
@@ -72,8 +72,8 @@ func duplicateFD(fd int) (int, error) {
 	return dup, nil
 }
 
-// isListening reports whether s is a stream socket that listens. If the system
-// does not say whether it listens, the answer is true.
+// isListening reports whether s is a listening stream socket. If the system can't tell
+// whether s listens, the answer is true.
 func isListening(s socket) bool {
 	if network := s.Addr().Network(); network != "tcp" && network != "unix" {
 		return false // package net makes a listener of a datagram socket too
@@ -89,8 +89,8 @@ func isListening(s socket) bool {
 	return control == nil && (err != nil || listens != 0)
 }
 
-// releaseFD closes fd, or makes it the null device if it is a standard one: the
-// next file to be opened would otherwise become the standard output.
+// releaseFD closes fd. It points a standard descriptor at the null device instead, since
+// the next file to be opened would otherwise become, say, the standard output.
 func releaseFD(fd int) error {
 	if fd > 2 {
 		return os.NewSyscallError("close", syscall.Close(fd))
@@ -105,7 +105,7 @@ func releaseFD(fd int) error {
 
 const (
 	firstPassed = 3       // SD_LISTEN_FDS_START
-	maxPassed   = 1 << 16 // more descriptors than a process has
+	maxPassed   = 1 << 16 // larger than any process's number of descriptors
 )
 
 // activation is the sockets that systemd passed, as sd_listen_fds_with_names(3)
@@ -121,8 +121,8 @@ type passedSocket struct {
 	taken bool
 }
 
-// activated reads the environment once in the life of the process, and clears
-// it, so that no child takes the sockets for its own.
+// activated reads the environment once in the life of the process and clears it, so
+// that no child takes the sockets for its own.
 var activated = sync.OnceValues(func() (*activation, error) {
 	a, err := parseActivation(os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"), os.Getpid())
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
@@ -145,7 +145,7 @@ func listenSystemd(name string) ([]*Listener, error) {
 	return a.take(name)
 }
 
-// parseActivation reads the three variables for the process self.
+// parseActivation parses the three variables for the process with the id self.
 func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 	if pid == "" || fds == "" {
 		return nil, fmt.Errorf("%w: LISTEN_PID and LISTEN_FDS are not set", errNotActivated)
@@ -171,8 +171,8 @@ func parseActivation(pid, fds, fdNames string, self int) (*activation, error) {
 	return a, nil
 }
 
-// take opens the sockets called name, or all sockets if name is "". It opens each
-// of them or none.
+// take opens the sockets called name, or all sockets if name is "". If it can't open
+// all of them, it opens none.
 func (a *activation) take(name string) ([]*Listener, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -191,7 +191,7 @@ func (a *activation) take(name string) ([]*Listener, error) {
 	}
 	for _, s := range sockets {
 		s.taken = true
-		releaseFD(s.fd) // only the copy is used, so an error does not matter
+		releaseFD(s.fd) // the listener uses a copy, so an error does not matter
 	}
 	return ls, nil
 }

@@ -2,7 +2,7 @@
 
 package listen
 
-// inherit_test.go tests inherited descriptors, which a real process inherits.
+// inherit_test.go tests inherited descriptors with real child processes.
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// The tests below run this program again, pass it sockets, and put the addresses
-// to listen on into childEnv.
+// The tests below run this program again, pass it sockets, and put the addresses to
+// listen on into childEnv.
 const childEnv = "SCGI_TEST_LISTEN"
 
 func init() {
@@ -35,8 +35,8 @@ func init() {
 	os.Exit(0)
 }
 
-// listenAsChild listens on each address in turn and sends it to one peer on each
-// of its sockets. Then it checks that no socket can be taken twice.
+// listenAsChild listens on each address in turn, and sends the address to one peer on
+// each of its sockets. Then it checks that no socket can be taken twice.
 func listenAsChild(addrs []string) error {
 	if addrs[0] == "nothing" {
 		return checkNothingPassed()
@@ -88,7 +88,7 @@ func checkTaken(addr string) error {
 	if addr != "fd:0" {
 		return nil
 	}
-	// The null device takes its place, so that no other file gets the number.
+	// releaseFD put the null device there, so that no other file gets the number.
 	stdin, err := os.Stdin.Stat()
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func checkTaken(addr string) error {
 }
 
 // checkHidden fails if a process that is started after the first use of systemd's
-// sockets gets any of them, or the variables that announce them.
+// sockets inherits any of them, or the variables that announce them.
 func checkHidden(addr string) error {
 	if !strings.HasPrefix(addr, "systemd:") {
 		return nil
@@ -131,8 +131,8 @@ func checkNothingPassed() error {
 	return nil
 }
 
-// child returns a command that runs name, which is or starts this program. It is
-// killed after 30 seconds, or when the test ends.
+// child returns a command that runs name, which is this program or starts it. The
+// command is killed after 30 seconds, or when the test ends.
 func child(t *testing.T, addrs, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -157,7 +157,7 @@ func receive(network, addr string) string {
 	return strings.TrimSpace(string(line))
 }
 
-// fileOf returns a copy of the descriptor of one of net's sockets.
+// fileOf returns a copy of a net socket's descriptor.
 func fileOf(t *testing.T, socket any) *os.File {
 	t.Helper()
 	f, err := socket.(interface{ File() (*os.File, error) }).File()
@@ -202,7 +202,7 @@ func TestListenFD(t *testing.T) {
 	}
 }
 
-// A descriptor that is refused stays open, since it may be in use.
+// A refused descriptor stays open, since it may be in use.
 func TestListenFDRefusals(t *testing.T) {
 	for name, f := range notListening(t) {
 		if _, err := One(fmt.Sprintf("fd:%d", f.Fd())); !errors.Is(err, errNotListening) {

@@ -2,8 +2,8 @@
 // mode and an owner, and sockets that the process has inherited.
 package listen
 
-// listen.go parses addresses. An address names in full what it opens, and is refused
-// where it could open more than its writer meant.
+// listen.go parses addresses. An address spells out what it opens: one that could open
+// more than its writer meant is an error.
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// One reason for each way in which an address is refused.
+// Each reason for refusing an address has an error of its own.
 var (
 	errAddrSyntax    = errors.New(`want "host:port", "unix:/path", "fd:number" or "systemd:name"`)
 	errAddrWildcard  = errors.New("this would listen on every interface; if that is meant, write it out")
@@ -20,7 +20,7 @@ var (
 	errAddrOption    = errors.New("bad option")
 	errAddrLong      = errors.New("the path is too long for a socket")
 	errAddrSeveral   = errors.New("the address names several sockets; Server.ListenAndServe serves them all")
-	errNotSocket     = errors.New("there is something that is not a socket; it was left alone")
+	errNotSocket     = errors.New("the path is taken by a file that is not a socket")
 	errNotListening  = errors.New("not a listening stream socket")
 	errNotActivated  = errors.New("no sockets were passed by systemd")
 	errSocketUnknown = errors.New("systemd passed no socket of this name")
@@ -41,7 +41,7 @@ func One(addr string) (net.Listener, error) {
 	return ls[0], nil
 }
 
-// All opens every listener that addr names: at least one, or an error.
+// All opens every listener that addr names. Without an error there is at least one.
 func All(addr string) ([]*Listener, error) {
 	ls, err := open(addr)
 	if err != nil {

@@ -1,7 +1,7 @@
 package listen
 
-// listen_test.go tests the grammar of addresses and TCP, and has the helpers of all
-// tests here. An address that is refused leaves nothing behind.
+// listen_test.go tests the grammar of addresses and TCP, and has the helpers that the
+// package's tests share. A refused address must leave nothing behind.
 
 import (
 	"errors"
@@ -40,7 +40,7 @@ func hasIPv6() bool {
 	return err == nil
 }
 
-// Package net listens on IPv6 too when it is asked for "0.0.0.0".
+// Asked for "0.0.0.0", package net listens on IPv6 too.
 func TestListenIPv4Only(t *testing.T) {
 	if !hasIPv6() {
 		t.Skip("no IPv6 here")
@@ -135,7 +135,7 @@ func mustListen(t *testing.T, addr string) *Listener {
 	return l.(*Listener)
 }
 
-// checkServes fails the test unless a peer that dials l's address gets to l.
+// checkServes fails the test unless a peer that dials l's address reaches l.
 func checkServes(t *testing.T, l net.Listener) {
 	t.Helper()
 	c, err := net.Dial(l.Addr().Network(), l.Addr().String())
@@ -151,7 +151,7 @@ func checkServes(t *testing.T, l net.Listener) {
 	peer.Close()
 }
 
-// A relative path means the same file after the program has changed its folder.
+// A relative path still means the same file after the program has changed its folder.
 func TestListenUnixRelative(t *testing.T) {
 	t.Chdir(t.TempDir())
 	dir, err := os.Getwd()

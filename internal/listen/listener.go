@@ -1,7 +1,7 @@
 package listen
 
-// listener.go is the open listener. Close removes the file of a unix socket only while
-// it is still the file that this listener bound.
+// listener.go has the open listener. Close removes a unix socket's file only if it is
+// still the file that this listener bound.
 
 import (
 	"net"
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// socket is what *net.TCPListener and *net.UnixListener have in common.
+// socket has the methods that *net.TCPListener and *net.UnixListener share.
 type socket interface {
 	net.Listener
 	SetDeadline(time.Time) error
@@ -26,12 +26,12 @@ type Listener struct {
 	socket
 
 	bound  bool        // One or All created the socket, here or in the parent
-	shared bool        // other processes accept from it, too
+	shared bool        // other processes accept from it too
 	path   string      // of the file to remove; "" if there is none
 	file   os.FileInfo // of the file as it was bound
 
 	unlink sync.Once
-	filed  atomic.Bool // File was called
+	filed  atomic.Bool // whether File was called
 
 	mu        sync.Mutex
 	inherited bool     // another process has, or will have, the socket too
@@ -39,51 +39,51 @@ type Listener struct {
 	closed    bool
 }
 
-// Wrap makes a Listener of a socket that package net has opened.
+// Wrap makes a Listener of a socket opened by package net.
 func Wrap(l *net.TCPListener) *Listener { return &Listener{socket: l, bound: true} }
 
 // Unwrap returns the *net.TCPListener or *net.UnixListener behind l.
 func (l *Listener) Unwrap() net.Listener { return l.socket }
 
-// IsBound reports whether One or All created the socket, so that no one else
-// relies on its options. It stays true after SetInherited.
+// IsBound reports whether One or All created the socket, so that no other program relies
+// on its options. It stays true after SetInherited.
 func (l *Listener) IsBound() bool { return l.bound }
 
-// IsShared reports whether siblings of this process accept from the socket, too:
-// then a connection that can't be served at once is better left to them.
+// IsShared reports whether siblings of this process accept from the socket too. A
+// connection that can't be served at once is better left to them.
 func (l *Listener) IsShared() bool { return l.shared }
 
-// IsInherited reports whether another process holds the socket too: then Close
-// leaves the file, and connections in the backlog are the other process's to
-// answer. The answer may change while the listener is in use.
+// IsInherited reports whether another process holds the socket too. If so, Close leaves
+// the file, and the other process answers the connections in the backlog. The answer may
+// change while the listener is in use.
 func (l *Listener) IsInherited() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.inherited
 }
 
-// HasCopies reports whether another process may have the socket too, and with it
-// the socket's O_NONBLOCK: who clears it clears it for all.
+// HasCopies reports whether another process may hold the socket too. The two share the
+// O_NONBLOCK flag: a process that clears it clears it for both.
 func (l *Listener) HasCopies() bool { return !l.bound || l.shared || l.filed.Load() }
 
-// File returns a copy of the socket, as package net's listeners do, for another
-// process to have.
+// File returns a copy of the socket to pass to another process, as the File method of
+// package net's listeners does.
 func (l *Listener) File() (*os.File, error) {
 	l.filed.Store(true)
 	return l.socket.File()
 }
 
-// SetInherited sets what IsInherited reports. Package prefork calls it at the end
-// of the program, when nobody is left to answer what waits in the backlog.
+// SetInherited sets what IsInherited reports. Package prefork calls it at the end of the
+// program, when no process is left to answer the backlog.
 func (l *Listener) SetInherited(inherited bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inherited = inherited
 }
 
-// Waitable returns a copy of the socket that can be waited on without accepting,
-// which package net's listeners can't. Deadlines set on l apply to the copy, and
-// l.Close closes it. Every call returns the same file.
+// Waitable returns a copy of the socket on which to wait without accepting, which
+// package net's listeners can't do. Deadlines set on l apply to the copy, and l.Close
+// closes it. Every call returns the same file.
 func (l *Listener) Waitable() (*os.File, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,8 +109,8 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	return l.socket.SetDeadline(t)
 }
 
-// Close closes the socket. It unlinks the file first: while the socket is open,
-// its inode number can't go to another file, and no one takes it for dead.
+// Close closes the socket. It unlinks the file first: while the socket is open, no other
+// file can get its inode number, and no process takes it for a dead socket.
 func (l *Listener) Close() error {
 	l.unlink.Do(l.removeFile)
 	l.mu.Lock()
@@ -129,7 +129,7 @@ func (l *Listener) removeFile() {
 	}
 }
 
-// isFile reports whether path is still the file that was seen before.
+// isFile reports whether path still names the file seen before.
 func isFile(path string, file os.FileInfo) bool {
 	now, err := os.Lstat(path)
 	return err == nil && os.SameFile(now, file)

@@ -1,7 +1,7 @@
 package listen
 
-// options.go parses what follows "unix:" in an address: the path and the options. An
-// option that is unknown, repeated or out of range is an error.
+// options.go parses the part of an address after "unix:": the path and its options. An
+// unknown, repeated or invalid option is an error.
 
 import (
 	"errors"
@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// unixOptions is what follows the "?" of a unix address.
+// unixOptions are the options after the "?" of a unix address.
 type unixOptions struct {
 	given    bool
 	mode     fs.FileMode
-	uid, gid int // -1: whatever the file has
+	uid, gid int // -1 leaves the file's own
 }
 
 const defaultUnixMode = 0o660 // PHP-FPM's default
@@ -77,7 +77,7 @@ func parseMode(s string) (fs.FileMode, error) {
 	return fs.FileMode(mode), nil
 }
 
-// parseID reads a number, or a name whose number lookup returns.
+// parseID reads a number, or a name that lookup maps to a number.
 func parseID(s string, lookup func(string) (string, error)) (int, error) {
 	if s == "" {
 		return 0, strconv.ErrSyntax

@@ -2,8 +2,8 @@
 
 package listen
 
-// other.go listens where sockets have no modes and processes inherit none, as on
-// Windows. An address that can't be honoured is refused.
+// other.go listens on systems such as Windows, where sockets have no modes and processes
+// inherit none. An address that asks for either is an error.
 
 import (
 	"errors"
@@ -40,7 +40,7 @@ func bindUnix(p *place, o unixOptions) (*Listener, error) {
 	return &Listener{socket: l, bound: true, path: p.path, file: file}, nil
 }
 
-// isRefused knows Windows' own number too, for which package syscall has no name.
+// isRefused also knows Windows' own error number, for which package syscall has no name.
 func isRefused(err error) bool {
 	const wsaECONNREFUSED = syscall.Errno(10061)
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaECONNREFUSED)
@@ -54,7 +54,7 @@ func listenSystemd(string) ([]*Listener, error) {
 	return nil, fmt.Errorf("socket activation: %w", errors.ErrUnsupported)
 }
 
-// Release can't pass a socket on here.
+// Release fails: this system can't pass a socket on.
 func (l *Listener) Release() (fd int, remove func(), err error) {
 	return -1, nil, fmt.Errorf("passing sockets on: %w", errors.ErrUnsupported)
 }

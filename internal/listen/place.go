@@ -1,8 +1,8 @@
 package listen
 
-// place.go decides whose the path of a unix socket is. Listen removes nothing but a
-// socket that refuses connections, and only under a lock that every process with this
-// package takes.
+// place.go decides whether Listen may take the path of a unix socket. Listen removes
+// nothing but a socket that refuses connections, and only under a lock that every
+// process with this package takes.
 
 import (
 	"errors"
@@ -18,10 +18,10 @@ import (
 // maxUnixPath is the length of sun_path without its final NUL.
 const maxUnixPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-// A place is where the file of a unix socket goes.
+// A place is the path at which a unix socket's file is created.
 type place struct {
 	path string   // absolute, so that it means the same file after os.Chdir
-	name string   // what bind and connect get: path, unless that is too long
+	name string   // passed to bind and connect: path, unless that is too long
 	dir  *os.Root // the folder
 	base string   // the file's name in dir
 }
@@ -62,9 +62,9 @@ func openPlace(given string) (*place, error) {
 	return &place{path, name, dir, filepath.Base(path)}, nil
 }
 
-// absolute leaves an absolute path as it is. Links in the current folder's own
-// name are resolved, because "../x" means the parent of the folder, not the
-// parent of the link.
+// absolute returns path as an absolute path, unchanged if it is one. It resolves symbolic
+// links in the current folder's name, because "../x" means the parent of the folder, not
+// the parent of the link.
 func absolute(path string) (string, error) {
 	if filepath.IsAbs(path) {
 		return path, nil
@@ -79,12 +79,12 @@ func absolute(path string) (string, error) {
 	return filepath.Join(wd, path), nil
 }
 
-// claim calls bind, which makes the file or fails with fs.ErrExist if there is
-// one. A dead server's socket is then removed, unless the lock was not to be had
-// (lockErr): without it, two processes that find the same dead socket could
-// remove each other's new one.
+// claim calls bind, which creates the file or fails with fs.ErrExist if there is one. It
+// then removes a dead server's socket and tries again, unless it has no lock (lockErr):
+// without the lock, two processes that find the same dead socket could remove each
+// other's new one.
 func (p *place) claim(bind func() error, lockErr error) error {
-	for range 5 { // as often as processes that take no lock may come in between
+	for range 5 { // a process that takes no lock may create the file in between
 		err := bind()
 		if !errors.Is(err, fs.ErrExist) {
 			return err
@@ -111,21 +111,21 @@ func (p *place) removeStale(lockErr error) error {
 	case lockErr != nil:
 		return fmt.Errorf("lock the folder to replace a dead socket: %w", lockErr)
 	case !p.has(found):
-		return nil // gone, or another: look again
+		return nil // gone or replaced: try again
 	}
 	return p.dir.Remove(p.base)
 }
 
-// has reports whether the place holds the very file that was seen before.
+// has reports whether the place still holds the file seen before.
 func (p *place) has(file os.FileInfo) bool {
 	now, err := p.dir.Lstat(p.base)
 	return err == nil && os.SameFile(now, file)
 }
 
-// isAlive reports whether a server is, or may be, behind the socket called name.
-// Only a refused connection says no: without permission nothing is known, and on
-// Linux EAGAIN means a full backlog. (The BSDs refuse in that case too.) If a
-// server answers, the connection is closed without a byte, as web servers do.
+// isAlive reports whether a server is, or may be, behind the socket called name. Only a
+// refused connection means no: EACCES tells nothing, and on Linux EAGAIN means a full
+// backlog. (The BSDs refuse in that case too.) If a server answers, isAlive closes the
+// connection without sending a byte, as web servers do.
 func isAlive(name string) bool {
 	c, err := net.DialTimeout("unix", name, time.Second)
 	if err == nil {

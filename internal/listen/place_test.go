@@ -2,7 +2,7 @@
 
 package listen
 
-// place_test.go tests whose path a socket's is: locks, folders of everyone, and files
+// place_test.go tests who gets a socket's path: locks, world-writable folders, and files
 // that are swapped under Listen and Close.
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Of the servers that find the same dead socket, one gets its place and keeps it.
+// Of several servers that find the same dead socket, one takes its place and keeps it.
 func TestListenUnixRace(t *testing.T) {
 	for range 50 {
 		path := tempSocket(t)
@@ -48,8 +48,8 @@ func TestListenUnixRace(t *testing.T) {
 	}
 }
 
-// lockFolder holds the lock on path's folder until the returned function is
-// called, or the test ends.
+// lockFolder holds the lock on path's folder until the returned function is called or
+// the test ends.
 func lockFolder(t *testing.T, path string) (unlock func()) {
 	t.Helper()
 	p, err := openPlace(path)
@@ -65,7 +65,7 @@ func lockFolder(t *testing.T, path string) (unlock func()) {
 	return unlock
 }
 
-// While another process decides about a dead socket, Listen does not touch it.
+// Listen does not touch a dead socket while another process holds the lock.
 func TestListenUnixWaitsForLock(t *testing.T) {
 	path := tempSocket(t)
 	stale := staleSocket(t, path)
@@ -96,7 +96,7 @@ func TestListenUnixWaitsForLock(t *testing.T) {
 	checkServes(t, live)
 }
 
-// Anyone who can read a folder can hold its lock.
+// Anyone who can read a folder can hold its lock, so a new file must not need it.
 func TestListenUnixNeedsNoLockForANewFile(t *testing.T) {
 	defer func(tries int) { lockTries = tries }(lockTries)
 	lockTries = 1
@@ -141,10 +141,10 @@ func TestListenUnixFolderOfEveryone(t *testing.T) {
 	}
 }
 
-// The owner of the folder puts another file in the socket's place while Listen
-// sets it up. That file keeps its mode and owner.
+// The folder's owner puts another file in the socket's place while Listen sets the
+// socket up. That file keeps its mode and owner.
 func TestListenUnixSwapped(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0o077)) // so that the mode has to be changed
+	defer syscall.Umask(syscall.Umask(0o077)) // forces Listen to change the mode
 	precious := tempSocket(t)
 	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestListenUnixSwapped(t *testing.T) {
 	before := mustLstat(t, precious)
 	symlink := func(path string) error { return errors.Join(os.Remove(path), os.Symlink(precious, path)) }
 	link := func(path string) error { return errors.Join(os.Remove(path), os.Link(precious, path)) }
-	folder := func(path string) error { // in the place of the private one
+	folder := func(path string) error { // takes the place of the private folder
 		found, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".scgi*"))
 		return errors.Join(os.Rename(found[0], path+"2"), os.Mkdir(found[0], 0o700), os.Link(precious, found[0]+"/s"))
 	}
@@ -168,7 +168,7 @@ func TestListenUnixSwapped(t *testing.T) {
 	if os.Getuid() == 0 {
 		options += "&owner=12345"
 	}
-	const met = "?mode=0600" // as the precious file has it
+	const met = "?mode=0600" // the precious file's own mode
 	tests := []struct {
 		name, step string
 		swap       func(path string) error
@@ -232,7 +232,7 @@ func TestCloseLeavesSuccessor(t *testing.T) {
 	checkServes(t, successor)
 }
 
-// After the first Close the inode number is free for another file.
+// After the first Close another file may get the inode number.
 func TestSecondCloseLeavesSuccessor(t *testing.T) {
 	path := tempSocket(t)
 	old := mustListen(t, "unix:"+path)

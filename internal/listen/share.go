@@ -3,14 +3,14 @@
 package listen
 
 // share.go opens the sockets that a parent shares with its children. The parent holds a
-// bare descriptor: a net.Listener, which the poller watches, would wake it for each
+// bare descriptor: the poller would watch a net.Listener and wake the parent for each
 // connection that its children accept.
 
 import "syscall"
 
-// Release closes l, but not its socket, and leaves the socket's file. It returns
-// a descriptor of the socket that no new process inherits by itself, and a
-// function that removes the file as Close would have.
+// Release closes l but keeps its socket and the socket's file. It returns a descriptor
+// of the socket, which new processes do not inherit by default, and a function that
+// removes the file as Close would have done.
 func (l *Listener) Release() (fd int, remove func(), err error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
@@ -31,8 +31,8 @@ func (l *Listener) Release() (fd int, remove func(), err error) {
 	return fd, remove, nil
 }
 
-// Shared opens the socket that a parent has passed to this process as fd. bound
-// says that the parent created it.
+// Shared opens the socket that a parent passed to this process as fd. bound says whether
+// the parent created it.
 func Shared(fd int, bound bool) (*Listener, error) {
 	l, err := inheritFD(fd)
 	if err != nil {

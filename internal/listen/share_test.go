@@ -2,8 +2,8 @@
 
 package listen
 
-// share_test.go tests sockets that processes share. A socket that is released is served
-// by the process that opens its descriptor.
+// share_test.go tests sockets that processes share. After Release, the process that opens
+// the descriptor serves the socket.
 
 import (
 	"errors"
@@ -37,7 +37,7 @@ func TestReleaseKeepsSocket(t *testing.T) {
 		if !shared.IsShared() || !shared.IsBound() || !shared.IsInherited() {
 			t.Errorf("%s: shared %v, bound %v, inherited %v", addr, shared.IsShared(), shared.IsBound(), shared.IsInherited())
 		}
-		peer, err := shared.Accept() // it waited while nobody had a listener
+		peer, err := shared.Accept() // queued while no listener was open
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,14 +53,14 @@ func TestReleaseKeepsSocket(t *testing.T) {
 	}
 }
 
-// The file is removed only if it still is the one that was bound.
+// Release's function removes the file only if it is still the one that was bound.
 func TestReleaseLeavesSuccessorsFile(t *testing.T) {
 	path := tempSocket(t)
 	fd, remove, err := mustListen(t, "unix:"+path).Release()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Close(fd) // while it is open, its inode number is not another file's
+	defer syscall.Close(fd) // no other file gets its inode number while it is open
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestReleaseLeavesSuccessorsFile(t *testing.T) {
 	checkServes(t, successor)
 }
 
-// A socket that was inherited has no file of ours.
+// The file of an inherited socket belongs to the process that bound it.
 func TestReleaseOfInherited(t *testing.T) {
 	path := tempSocket(t)
 	l := mustListen(t, "unix:"+path)

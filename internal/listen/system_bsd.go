@@ -13,7 +13,7 @@ import (
 // dup2 makes to a copy of from.
 func dup2(from, to int) error { return syscall.Dup2(from, to) }
 
-// setBirthMode can't say it here: chmod has to.
+// setBirthMode does nothing: on the BSDs only chmod can set the mode.
 func setBirthMode(int, fs.FileMode) {}
 
 // chmodIn changes the mode of a file that is not a symbolic link.

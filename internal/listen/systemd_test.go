@@ -2,8 +2,8 @@
 
 package listen
 
-// systemd_test.go owns the tests of socket activation: the parts on sockets of
-// the tests, the whole with systemd's own tool.
+// systemd_test.go tests socket activation, in parts with sockets that the tests open,
+// and as a whole with systemd-socket-activate.
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ import (
 func TestParseActivation(t *testing.T) {
 	tests := []struct {
 		pid, fds, names string
-		want            string // of the sockets: number and name
+		want            string // number and name of each socket
 	}{
 		{"7", "1", "", "3 unknown"},
 		{"7", "2", "", "3 unknown, 4 unknown"},
@@ -63,8 +63,8 @@ func describe(a *activation) string {
 	return strings.Join(sockets, ", ")
 }
 
-// passed returns an activation with one new socket for each name, and the
-// sockets' paths.
+// passed returns an activation with one new socket for each name, and the sockets'
+// paths.
 func passed(t *testing.T, names ...string) (*activation, []string) {
 	t.Helper()
 	a := new(activation)
@@ -153,8 +153,8 @@ func addrs(ls []*Listener) []string {
 	return all
 }
 
-// If one socket is of no use, the others can still be taken.
-func TestTakeNone(t *testing.T) {
+// If take can't open one of the sockets, the others can still be taken.
+func TestTakeOpensAllOrNone(t *testing.T) {
 	a, paths := passed(t, "app")
 	a.sockets = append(a.sockets, &passedSocket{fd: int(notListening(t)["pipe"].Fd()), name: "pipe"})
 	if _, err := a.take(""); !errors.Is(err, errNotListening) {
@@ -167,7 +167,7 @@ func TestTakeNone(t *testing.T) {
 	}
 }
 
-// This process is not socket activated.
+// This process was not started by socket activation.
 func TestListenNotActivated(t *testing.T) {
 	for _, addr := range []string{"systemd:", "systemd:app"} {
 		if _, err := One(addr); !errors.Is(err, errNotActivated) {
@@ -180,7 +180,7 @@ func TestSystemdSocketActivate(t *testing.T) {
 	tests := []struct {
 		names string
 		addrs string
-		want  []string // what a peer of each socket gets
+		want  []string // the line that a peer of each socket reads
 	}{
 		{"app:admin", "systemd:admin systemd:app", []string{"systemd:app", "systemd:admin"}},
 		{"app:app", "systemd:app", []string{"systemd:app", "systemd:app"}},
@@ -199,9 +199,9 @@ func TestSystemdSocketActivate(t *testing.T) {
 	}
 }
 
-// activate makes systemd-socket-activate open n sockets of the given names and
-// pass them to this program, which listens on addrs. It returns the line that
-// comes from each socket.
+// activate makes systemd-socket-activate open n sockets with the given names and pass
+// them to this program, which listens on addrs. It returns the line read from each
+// socket.
 func activate(t *testing.T, names, addrs string, n int) []string {
 	t.Helper()
 	var args, paths []string

@@ -1,10 +1,10 @@
-// Package program is the command line of a prefork.Program: the flags that set
-// its fields, what it prints once it serves, and the status that it exits with.
-// Programs of package app and the command scgi share it.
+// Package program is the command line of a prefork.Program: the flags that set its fields,
+// the addresses it prints once it serves, and its exit status. Package app and the command
+// scgi share it.
 package program
 
-// program.go defines the flags, output and exit status that these programs
-// share. Flags that only one of them has stay there.
+// program.go defines the flags, output and exit status that these programs share. Flags
+// that only one program has stay in that program.
 
 import (
 	"cmp"
@@ -26,9 +26,9 @@ var (
 	errAlone   = errors.New("-min-processes and -max-requests, -max-memory and -max-age are for child processes: -processes says how many")
 )
 
-// Define defines the flags of p and its Server, which must not be nil: all but
-// -scgi, which a program may take as an argument instead. What p holds is their
-// default.
+// Define defines the flags of p and of its Server, which must not be nil. It leaves out
+// -scgi, since a program may take the address as an argument instead. The values in p are
+// the defaults.
 func Define(flags *flag.FlagSet, p *prefork.Program) {
 	flags.StringVar(&p.HTTPAddr, "http", p.HTTPAddr, "serve the same over HTTP on `address`; empty for none")
 	flags.StringVar(&p.StatusAddr, "status", p.StatusAddr, "show what all processes do on `address`, as -scgi takes it; empty for nowhere")
@@ -46,8 +46,7 @@ func Define(flags *flag.FlagSet, p *prefork.Program) {
 	flags.StringVar(&p.Chroot, "chroot", p.Chroot, "make `folder` the root folder before serving")
 }
 
-// Check returns an error if flags contradict each other. Run finds what else is
-// wrong.
+// Check returns an error if flags contradict each other. Run finds all other errors.
 func Check(p *prefork.Program) error {
 	switch {
 	case p.MaxProcesses > 0 && p.MinProcesses > p.MaxProcesses:
@@ -58,7 +57,7 @@ func Check(p *prefork.Program) error {
 	return nil
 }
 
-// size is a number of bytes, or of KiB, MiB or GiB.
+// size is a number of bytes, with an optional unit of KiB, MiB or GiB.
 type size int64
 
 func (s *size) String() string { return strconv.FormatInt(int64(*s), 10) }
@@ -73,7 +72,7 @@ func (s *size) Set(text string) error {
 	return err
 }
 
-// Announce returns an OnReady that prints the addresses, with the real ports.
+// Announce returns an OnReady function that prints the addresses with their real ports.
 func Announce(w io.Writer) func(addr, httpAddr string) {
 	return func(addr, httpAddr string) {
 		fmt.Fprintln(w, "SCGI on", addr)
@@ -83,8 +82,8 @@ func Announce(w io.Writer) func(addr, httpAddr string) {
 	}
 }
 
-// Status is what a program exits with after err: the status of a child process
-// that did not come up, as a shell would tell it, or 1.
+// Status returns the exit status for err: that of a child process that failed to start, as
+// a shell would report it, or 1.
 func Status(err error) int {
 	var child *exec.ExitError
 	if !errors.As(err, &child) {

@@ -23,7 +23,7 @@ func parse(p prefork.Program, args string) (*prefork.Program, error) {
 	return &p, Check(&p)
 }
 
-func TestContradictions(t *testing.T) {
+func TestCheckFindsContradictions(t *testing.T) {
 	for args, want := range map[string]error{
 		"-processes 2 -min-processes 3":    errMinimum,
 		"-min-processes 3":                 errAlone,
@@ -71,7 +71,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// What a program sets before is what a flag that is not given leaves.
+// A flag that is not given leaves the value that the program set.
 func TestDefaults(t *testing.T) {
 	want := prefork.Program{
 		Server: &scgi.Server{MaxWorkers: 1, RequestTimeout: 2 * time.Second}, HTTPAddr: "h", MaxProcesses: 8, MinProcesses: 3,

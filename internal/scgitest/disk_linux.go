@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// LimitFileSize lets no file grow over size bytes, as a full disk would not.
+// LimitFileSize keeps files from growing over size bytes, as a full disk would.
 func LimitFileSize(t testing.TB, size uint64) {
 	var was syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {

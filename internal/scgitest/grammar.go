@@ -1,8 +1,8 @@
 package scgitest
 
-// grammar.go is a second parser, written from the specification's grammar alone. It
-// is slow and plain, it shares no code with the one that it judges, and where the two
-// may differ is a table with a reason for each row.
+// grammar.go is a second parser, written from the specification's grammar alone. It is slow
+// and plain, and shares no code with the parser under test. Tables list where the two may
+// differ, with a reason for each row.
 
 import (
 	"bytes"
@@ -18,27 +18,27 @@ const (
 	maxBodyBytes   = 1 << 30
 )
 
-// Leniencies are the rules of the specification that a Server breaks unless it
-// is Strict, since web servers that are in use break them.
+// Leniencies are the rules of the specification that a Server does not enforce unless it is
+// Strict, since web servers in use break them.
 var Leniencies = map[string]string{
 	"length not first": "Apache sends CONTENT_LENGTH after its SSL variables; nginx wherever scgi_param puts it",
 	"body cut":         "nginx passes on no body for auth_request, error_page and X-Accel-Redirect; reading it fails",
 	"name twice":       "nginx passes on each field of a repeated header, and scgi_param may repeat one",
 }
 
-// Restrictions are the rules of this package alone.
+// Restrictions are rules of package scgi that the specification does not have.
 var Restrictions = map[string]string{
 	"many":                         "a variable costs many times its bytes in memory",
 	"client's length past 63 bits": "no server takes such a body",
 }
 
-// Verdict is what a request's input comes to.
+// A Verdict is the result of parsing a request's input.
 type Verdict struct {
-	Status int         // 0: closed without an answer
-	Pairs  [][2]string // of a served one
+	Status int         // 0 if the connection is closed without an answer
+	Pairs  [][2]string // set if the request is served
 	Body   string
 	Short  bool
-	Broken []string // the rules, of the specification and this package, that it breaks
+	Broken []string // the Leniencies and Restrictions that the input breaks
 }
 
 var (
@@ -47,7 +47,7 @@ var (
 	decimal     = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// Judge reads a whole input, after which there is no more.
+// Judge parses input, which is all that the client sends.
 func Judge(input string, strict bool) Verdict {
 	if input == "" {
 		return Verdict{}
@@ -101,7 +101,7 @@ func judgeBlock(block, rest string, strict bool) Verdict {
 	return v
 }
 
-// judgePairs returns the body's length and the rules that are broken.
+// judgePairs returns the body's length and the rules that the pairs break.
 func judgePairs(pairs [][2]string) (length *big.Int, broken []string) {
 	add := func(is bool, rule string) {
 		if is {
@@ -136,8 +136,8 @@ func judgePairs(pairs [][2]string) (length *big.Int, broken []string) {
 	return length, broken
 }
 
-// ParseGrammar is the header block's grammar written down as plainly as can be,
-// for comparison.
+// ParseGrammar transcribes the header block's grammar as plainly as possible, for
+// comparison.
 func ParseGrammar(block []byte) (pairs [][2]string, ok bool) {
 	if len(block) == 0 {
 		return nil, true

@@ -1,5 +1,5 @@
-// Package scgitest holds what the tests of several packages share: a server on each
-// kind of listener, a client that sends raw bytes, and the vectors.
+// Package scgitest has what the tests of several packages share: a server on each kind of
+// listener, a client that sends raw bytes, and the vectors.
 package scgitest
 
 import (
@@ -23,15 +23,14 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// Patience bounds a wait that takes no time unless the code under test is broken.
+// Patience bounds a wait that is short unless the code under test is broken.
 const Patience = 20 * time.Second
 
-// Kinds are the listeners that every test of the server runs on: those that
-// scgi.Listen opens, package net's, and package net's behind a type that hides
-// them.
+// Kinds are the kinds of listener that every test of the server runs on: those that
+// scgi.Listen opens, package net's, and package net's behind a type that hides them.
 var Kinds = []string{"unix", "tcp", "unix net", "tcp net", "unix portable", "tcp portable"}
 
-// Listen opens a listener of a kind. t closes none: Serve does.
+// Listen opens a listener of a kind. Serve closes it; t does not.
 func Listen(t testing.TB, kind string) net.Listener {
 	t.Helper()
 	network, whose, _ := strings.Cut(kind, " ")
@@ -58,8 +57,7 @@ func Listen(t testing.TB, kind string) net.Listener {
 	return l
 }
 
-// hidden shows only the methods that package net's listeners share on every
-// system.
+// hidden shows only the methods that package net's listeners have on every system.
 type hidden struct {
 	net.Listener
 	deadliner
@@ -67,7 +65,7 @@ type hidden struct {
 
 type deadliner interface{ SetDeadline(time.Time) error }
 
-// TempDir returns a folder whose short name leaves room for a socket's.
+// TempDir returns a folder whose name is short enough for a socket's path.
 func TempDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "scgi")
 	if err != nil {
@@ -84,7 +82,7 @@ func OnEachKind(t *testing.T, f func(t *testing.T, l net.Listener)) {
 	}
 }
 
-// Buffer is a log that may be read while it is written.
+// Buffer is a log that may be read while it is being written.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -102,16 +100,16 @@ func (b *Buffer) String() string {
 	return b.b.String()
 }
 
-// Server is *scgi.Server. This package does not import it, so that the root
-// package's own tests can use it.
+// Server is *scgi.Server. This package does not import the root package, so that the root's
+// own tests can use it.
 type Server interface {
 	Serve(l net.Listener) error
 	Shutdown(ctx context.Context) error
 	Close() error
 }
 
-// Serve serves on l until the test ends, and waits for that; closed is what
-// s.Serve must return then.
+// Serve serves on l until the test ends, and waits for that. s.Serve must then return the
+// error closed.
 func Serve(t testing.TB, s Server, l net.Listener, closed error) {
 	t.Helper()
 	served := make(chan error, 1)
@@ -129,7 +127,7 @@ func Serve(t testing.TB, s Server, l net.Listener, closed error) {
 	})
 }
 
-// Start is Serve, with a log into the returned buffer unless logger, a field of s, is set.
+// Start is Serve with the log in the returned buffer, unless logger, a field of s, is set.
 func Start(t testing.TB, s Server, logger **slog.Logger, l net.Listener, closed error) *Buffer {
 	t.Helper()
 	log := new(Buffer)
@@ -140,7 +138,7 @@ func Start(t testing.TB, s Server, logger **slog.Logger, l net.Listener, closed 
 	return log
 }
 
-// Dial connects to addr until the test ends.
+// Dial connects to addr and closes the connection when the test ends.
 func Dial(t testing.TB, addr net.Addr) net.Conn {
 	t.Helper()
 	c, err := net.Dial(addr.Network(), addr.String())
@@ -152,7 +150,7 @@ func Dial(t testing.TB, addr net.Addr) net.Conn {
 	return c
 }
 
-// Encode returns a request with the names and values, and body.
+// Encode returns a request with body and these alternating names and values.
 func Encode(body string, namesAndValues ...string) string {
 	block := strings.Join(namesAndValues, "\x00") + "\x00"
 	return fmt.Sprintf("%d:%s,%s", len(block), block, body)
@@ -168,14 +166,13 @@ func Post(uri, body string) string {
 	return Encode(body, "CONTENT_LENGTH", strconv.Itoa(len(body)), "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", uri, "SERVER_PROTOCOL", "HTTP/1.1", "HTTP_HOST", "example.com")
 }
 
-// Ask sends each of the chunks with one write and returns the whole reply.
+// Ask sends each chunk with one write and returns the whole reply.
 func Ask(t testing.TB, addr net.Addr, chunks ...string) string {
 	t.Helper()
 	return ask(t, addr, chunks, func(net.Conn) {})
 }
 
-// AskHalfClosed is Ask for input that may be cut: it shuts down the writing side
-// after the chunks.
+// AskHalfClosed is Ask for truncated input: it shuts down the writing side after the chunks.
 func AskHalfClosed(t testing.TB, addr net.Addr, chunks []string) string {
 	t.Helper()
 	return ask(t, addr, chunks, func(c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() })
@@ -187,7 +184,7 @@ func ask(t testing.TB, addr net.Addr, chunks []string, sent func(net.Conn)) stri
 	defer c.Close()
 	for _, chunk := range chunks {
 		if _, err := io.WriteString(c, chunk); err != nil {
-			break // an early reply may be there all the same
+			break // an early reply may have arrived
 		}
 	}
 	sent(c)
@@ -198,14 +195,14 @@ func ask(t testing.TB, addr net.Addr, chunks []string, sent func(net.Conn)) stri
 	return string(reply)
 }
 
-// Reply is a parsed CGI response.
+// A Reply is a parsed CGI response.
 type Reply struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// ParseReply fails the test if raw is not a well-formed CGI response.
+// ParseReply parses raw and fails the test if it is not a well-formed CGI response.
 func ParseReply(t testing.TB, raw string) Reply {
 	t.Helper()
 	head, body, ok := strings.Cut(raw, "\r\n\r\n")
@@ -230,7 +227,7 @@ func ParseReply(t testing.TB, raw string) Reply {
 	return r
 }
 
-// Pieces returns s in the pieces that a stream may deliver it in.
+// Pieces returns several splits of s, as a stream may deliver it.
 func Pieces(s string) map[string][]string {
 	return map[string][]string{
 		"whole":     {s},
@@ -239,14 +236,14 @@ func Pieces(s string) map[string][]string {
 	}
 }
 
-// Within returns a context that ends after d.
+// Within returns a context with a timeout of d.
 func Within(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	context.AfterFunc(ctx, cancel)
 	return ctx
 }
 
-// Exchange sends request on c and returns a channel for the whole reply.
+// Exchange sends request on c and returns a channel that delivers the whole reply.
 func Exchange(c net.Conn, request string) chan string {
 	reply := make(chan string, 1)
 	go func() {
@@ -258,20 +255,19 @@ func Exchange(c net.Conn, request string) chan string {
 	return reply
 }
 
-// WriterFunc is a function as an io.Writer.
+// WriterFunc makes a function an io.Writer.
 type WriterFunc func([]byte) (int, error)
 
 // Write calls f.
 func (f WriterFunc) Write(p []byte) (int, error) { return f(p) }
 
-// ReaderFunc is a function as an io.Reader.
+// ReaderFunc makes a function an io.Reader.
 type ReaderFunc func([]byte) (int, error)
 
 // Read calls f(p).
 func (f ReaderFunc) Read(p []byte) (int, error) { return f(p) }
 
-// PipeListener is a listener for net.Pipe connections, for tests in a synctest
-// bubble.
+// PipeListener is a listener of net.Pipe connections, for tests in a synctest bubble.
 type PipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -283,7 +279,7 @@ func NewPipeListener() *PipeListener {
 	return &PipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial returns the client's end of a connection that Accept has returned.
+// Dial returns the client's end of a connection once Accept has taken the other.
 func (l *PipeListener) Dial() net.Conn {
 	client, server := net.Pipe()
 	l.conns <- server
@@ -309,10 +305,10 @@ func (l *PipeListener) Close() error {
 	return nil
 }
 
-// MemoryInUse returns the bytes of heap and stacks after a collection.
+// MemoryInUse returns the bytes of heap and stacks in use after a collection.
 func MemoryInUse() int64 {
 	runtime.GC()
-	runtime.GC() // a sync.Pool keeps its buffers through one collection
+	runtime.GC() // a sync.Pool frees its buffers at the second collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)

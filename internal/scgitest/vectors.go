@@ -15,18 +15,18 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// vectors.go reads the requests that tests share: vectors, and what web servers have sent.
+// vectors.go reads the requests that tests share: the vectors, and captures of web servers.
 
-// A Vector is one of testdata/vectors/requests.json.
+// A Vector is a request in testdata/vectors/requests.json.
 type Vector struct {
 	Name, Input    string
-	Expect, Strict string // a status, or "closed"
-	Body           string // that the handler reads
-	Short          bool   // reading it ends in an error
+	Expect, Strict string // a status or "closed"
+	Body           string // what the handler reads
+	Short          bool   // whether reading it ends in an error
 }
 
-// GoesOn reports whether bytes follow the request. The server may close before
-// they arrive.
+// GoesOn reports whether bytes follow the request. The server may close the connection
+// before they arrive.
 func (v Vector) GoesOn() bool {
 	size, rest, _ := strings.Cut(v.Input, ":")
 	n, ok := wire.ParseDecimal(size)
@@ -39,14 +39,14 @@ func (v Vector) GoesOn() bool {
 	return int64(len(rest))-n-1 > body
 }
 
-// Vectors reads requests.json, whose README says what its fields mean.
+// Vectors reads requests.json. The README beside it describes the fields.
 func Vectors(t testing.TB) (vs []Vector) {
 	var rows []struct {
 		Name, Rule, Input, Body string
 		Expect                  any // a status or "closed"
 		Strict                  int
 		Short                   bool
-		Optional                bool // another server may differ
+		Optional                bool // other servers may differ
 	}
 	readVectors(t, "requests.json", &rows)
 	for _, r := range rows {
@@ -77,7 +77,7 @@ func Testdata(t testing.TB) string {
 	return ""
 }
 
-// fromLatin1 returns the bytes that s has a character for each of.
+// fromLatin1 returns the bytes of s, which has one character for each byte.
 func fromLatin1(s string) string {
 	b := make([]byte, 0, len(s))
 	for _, r := range s {
@@ -86,7 +86,7 @@ func fromLatin1(s string) string {
 	return string(b)
 }
 
-// SmallRequests returns the specification's own request, two made by hand, and some
+// SmallRequests returns the specification's example, two requests made by hand, and some
 // that real web servers sent.
 func SmallRequests(t testing.TB) map[string]string {
 	requests := map[string]string{
@@ -111,18 +111,18 @@ func Flip(s string, i int) string {
 	return string(b)
 }
 
-// A ReplyVector is one of testdata/vectors/replies.json.
+// A ReplyVector is a reply in testdata/vectors/replies.json.
 type ReplyVector struct {
 	Name, Rule, Method, Input string
 	Status                    int
 	Reason                    string
 	Fields                    http.Header
 	Body                      string
-	Refuse                    string // why the client refuses it; the rest is empty then
-	Optional                  bool   // another client may differ
+	Refuse                    string // why the client refuses it; if set, the fields below are empty
+	Optional                  bool   // other clients may differ
 }
 
-// Replies reads replies.json, whose README says what its fields mean.
+// Replies reads replies.json. The README beside it describes the fields.
 func Replies(t testing.TB) (vs []ReplyVector) {
 	readVectors(t, "replies.json", &vs)
 	used := make(map[string]bool)
@@ -149,7 +149,7 @@ func Replies(t testing.TB) (vs []ReplyVector) {
 	return vs
 }
 
-// readVectors reads a file of testdata/vectors into rows. An unknown key is fatal.
+// readVectors reads a file in testdata/vectors into rows. An unknown key fails the test.
 func readVectors(t testing.TB, file string, rows any) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(Testdata(t), "vectors", file))

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// backlogWait is how long Backlog waits for a connection where it can't know that
-// there is none.
+// backlogWait is how long Backlog waits for a connection where it can't see whether the
+// backlog is empty.
 const backlogWait = 50 * time.Millisecond
 
-// deferWait is how long Backlog waits for connections that the kernel has held
-// back because they have sent nothing. It hands them out when it repeats its
-// SYN-ACK, a second after the first.
+// deferWait is how long Backlog waits for TCP connections that the kernel holds back
+// because they have sent nothing. The kernel hands them out when it repeats its SYN-ACK,
+// a second after the first.
 const deferWait = 1500 * time.Millisecond
 
-// An Acceptor takes connections from a listener, for one goroutine at a time;
+// An Acceptor takes connections from a listener. One goroutine at a time may accept;
 // Interrupt and Close are safe for concurrent use.
 type Acceptor struct {
 	l        net.Listener
 	timeouts *Timeouts
-	direct   *direct // nil: connections come from l.Accept
+	direct   *direct // nil if connections come from l.Accept
 
-	mu    sync.Mutex // over until, and the setting of l's deadline
+	mu    sync.Mutex // guards until and the setting of l's deadline
 	until time.Time  // the end of deferWait; zero before Interrupt
 }
 
@@ -34,25 +34,24 @@ type Waitable interface {
 	net.Listener
 	SyscallConn() (syscall.RawConn, error)
 
-	// Waitable returns a copy of the descriptor in the runtime's poller. It
-	// shares the deadlines and the end of the listener.
+	// Waitable returns a copy of the descriptor in the runtime's poller. It has
+	// the listener's deadlines and is closed with the listener.
 	Waitable() (*os.File, error)
 
-	// IsBound reports that no one else relies on the socket's options.
+	// IsBound reports that no other program relies on the socket's options.
 	IsBound() bool
 
-	// IsInherited reports that the backlog is another process's to answer.
+	// IsInherited reports that another process answers the backlog.
 	IsInherited() bool
 
-	// HasCopies reports that another process may have the socket too, and with
-	// it the socket's O_NONBLOCK.
+	// HasCopies reports that another process may hold the socket too. The two
+	// share its O_NONBLOCK flag.
 	HasCopies() bool
 }
 
-// NewAcceptor returns an Acceptor for l, whose connections share timeouts. On
-// Linux it takes the connections of a [Waitable] from its descriptor, and if it
-// IsBound sets options there that they inherit. Those of any other listener come
-// from its Accept method.
+// NewAcceptor returns an Acceptor for l, whose connections share timeouts. On Linux it
+// accepts on the descriptor of a [Waitable]; if IsBound, it first sets options there that
+// accepted connections inherit. It calls the Accept method of any other listener.
 func NewAcceptor(l net.Listener, timeouts *Timeouts) *Acceptor {
 	a := &Acceptor{l: l, timeouts: timeouts}
 	if w, ok := l.(Waitable); ok {
@@ -61,8 +60,8 @@ func NewAcceptor(l net.Listener, timeouts *Timeouts) *Acceptor {
 	return a
 }
 
-// TryAccept makes c the next connection in l's backlog. It never waits: if there
-// is none, or it can't be known, it fails with syscall.EAGAIN.
+// TryAccept makes c the next connection in l's backlog. It never waits: if the backlog is
+// empty, or its state is unknown, TryAccept fails with syscall.EAGAIN.
 func (a *Acceptor) TryAccept(c *Conn) error {
 	if a.direct == nil {
 		return syscall.EAGAIN
@@ -71,7 +70,7 @@ func (a *Acceptor) TryAccept(c *Conn) error {
 	return a.direct.tryAccept(c)
 }
 
-// Accept makes c the next connection, and waits for it.
+// Accept waits for the next connection and makes it c.
 func (a *Acceptor) Accept(c *Conn) error {
 	c.timeouts = a.timeouts
 	if a.direct != nil {
@@ -85,16 +84,16 @@ func (a *Acceptor) Accept(c *Conn) error {
 	return nil
 }
 
-// Open makes c of conn. Accept does it for the connections of a listener.
+// Open makes c of conn, as Accept does for the connections of a listener.
 func (c *Conn) Open(conn net.Conn, timeouts *Timeouts) {
 	c.other.Conn = conn
 	c.s, c.timeouts = &c.other, timeouts
 }
 
-// Backlog is TryAccept after Interrupt. It fails if there is no connection, and
-// waits to find out where that is not known at once: a moment if l's descriptor
-// can't be used, and up to a second and a half while the kernel holds TCP
-// connections back that have sent nothing.
+// Backlog is TryAccept for use after Interrupt. It fails if the backlog is empty. If it
+// can't know that at once, it waits: for a moment if l's descriptor can't be used, and
+// for up to a second and a half while the kernel holds back TCP connections that have
+// sent nothing.
 func (a *Acceptor) Backlog(c *Conn) error {
 	for a.direct == nil {
 		began := time.Now()
@@ -105,14 +104,14 @@ func (a *Acceptor) Backlog(c *Conn) error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) < 2*backlogWait {
 			return err
 		}
-		// A busy machine has let the deadline pass before l looked at its backlog.
+		// On a busy machine the deadline may pass before l looks at its backlog: retry.
 	}
 	for {
 		if err := a.TryAccept(c); err != syscall.EAGAIN {
 			return err
 		}
 		if !a.direct.holdsBack() || a.allowWait() != nil {
-			return a.TryAccept(c) // the last may have come meanwhile
+			return a.TryAccept(c) // the last one may have arrived meanwhile
 		}
 		if err := a.Accept(c); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -120,8 +119,8 @@ func (a *Acceptor) Backlog(c *Conn) error {
 	}
 }
 
-// allowWait lets Accept wait again, for a moment. It fails if l has no deadlines,
-// and where Backlog is to wait no more.
+// allowWait lets Accept wait for another moment. It fails if l has no deadlines, or if
+// Backlog's time is over.
 func (a *Acceptor) allowWait() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -134,8 +133,8 @@ func (a *Acceptor) allowWait() error {
 
 type deadliner interface{ SetDeadline(time.Time) error }
 
-// Interrupt makes Accept return an error, now and from now on; if cut is true,
-// Backlog does not wait either. It closes a listener that has no deadlines.
+// Interrupt makes Accept fail from now on; if cut is true, Backlog does not wait either.
+// A listener without deadlines is closed.
 func (a *Acceptor) Interrupt(cut bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -153,14 +152,14 @@ func (a *Acceptor) Interrupt(cut bool) {
 	}
 }
 
-// IsShared reports that other processes accept from the listener at the same time.
+// IsShared reports whether other processes accept from the listener at the same time.
 func (a *Acceptor) IsShared() bool {
 	l, ok := a.l.(interface{ IsShared() bool })
 	return ok && l.IsShared()
 }
 
-// IsInherited reports that another process has the listener too, and answers its
-// backlog. That may change while the listener is in use.
+// IsInherited reports whether another process holds the listener too and answers its
+// backlog. The answer may change while the listener is in use.
 func (a *Acceptor) IsInherited() bool {
 	l, ok := a.l.(interface{ IsInherited() bool })
 	return ok && l.IsInherited()
@@ -169,9 +168,9 @@ func (a *Acceptor) IsInherited() bool {
 // Close closes the listener.
 func (a *Acceptor) Close() { _ = a.l.Close() }
 
-// IsTemporary reports whether an error of Accept passes by itself: something has
-// run out, or a connection went away in the backlog. accept(2) names the errors
-// of the network that Linux reports this way.
+// IsTemporary reports whether Accept may succeed again after err: a resource has run out,
+// or a connection in the backlog went away. accept(2) names the network errors that Linux
+// reports this way.
 func IsTemporary(err error) bool {
 	for _, e := range temporary {
 		if errors.Is(err, e) {

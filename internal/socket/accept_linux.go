@@ -9,8 +9,8 @@ import (
 
 var systemTemporary = []error{syscall.ENONET}
 
-// direct accepts from a listener's descriptor without the poller, in one system
-// call a connection.
+// direct accepts on a listener's descriptor without the poller, with one system call for
+// each connection.
 type direct struct {
 	l     Waitable
 	raw   syscall.RawConn // of the listener
@@ -19,25 +19,25 @@ type direct struct {
 	tcp   bool
 
 	rights  bool // peers may pass descriptors along
-	refuses bool // those who connect from now on can't
+	refuses bool // new peers can't
 
-	// The last accept4, and how it is called: both are made once, as closures
-	// allocate.
+	// The result of the last accept4, and the closures that call it. Both are made
+	// once, since closures allocate.
 	fd   int
 	peer syscall.RawSockaddrInet6
-	size uint32 // of peer
+	size uint32 // the size of peer
 	err  error
 	once func(uintptr)
 	next func(uintptr) bool
 }
 
-// newDirect returns nil for a listener that is closed.
+// newDirect returns nil if the listener is closed.
 func newDirect(l Waitable) *direct {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return nil
 	}
-	_ = raw.Control(func(fd uintptr) { _ = syscall.SetNonblock(int(fd), true) }) // or the copy can't be waited on
+	_ = raw.Control(func(fd uintptr) { _ = syscall.SetNonblock(int(fd), true) }) // the poller takes no blocking copy
 	f, err := l.Waitable()
 	if err != nil {
 		return nil
@@ -61,16 +61,16 @@ func newDirect(l Waitable) *direct {
 	return d
 }
 
-// setOptions sets options on the listener that accepted sockets inherit. And it
-// lets the kernel keep connections back that have sent nothing, for a second:
-// otherwise four in five requests over TCP are accepted before their header has
-// come. Apache does the same.
+// setOptions sets options on the listener that accepted sockets inherit. One of them lets
+// the kernel hold a connection back for a second until it has sent something: otherwise
+// four in five requests over TCP are accepted before their header has arrived. Apache does
+// the same.
 func setOptions(fd uintptr) {
 	setConnOptions(int(fd))
 	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT, 1)
 }
 
-// setConnOptions sets what package net sets on each TCP connection.
+// setConnOptions sets the options that package net sets on each TCP connection.
 func setConnOptions(fd int) {
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
@@ -79,9 +79,9 @@ func setConnOptions(fd int) {
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 9)
 }
 
-// undefer makes the kernel hand out the connections that come from now on, also if
-// they have sent nothing. Where another process goes on to accept, it leaves the
-// option alone: the connections that are held back are that process's.
+// undefer makes the kernel hand out new connections even if they have sent nothing. If
+// another process goes on to accept, undefer leaves the option alone: the connections that
+// the kernel holds back are that process's to answer.
 func (d *direct) undefer() {
 	if d.tcp && d.l.IsBound() && !d.l.IsInherited() {
 		_ = d.raw.Control(func(fd uintptr) {
@@ -90,27 +90,25 @@ func (d *direct) undefer() {
 	}
 }
 
-// holdsBack reports whether the kernel has connections that it has not handed
-// out.
+// holdsBack reports whether the kernel holds connections that it has not handed out.
 func (d *direct) holdsBack() bool {
 	addr, ok := d.local.(*net.TCPAddr)
 	return ok && d.l.IsBound() && hasHandshake(addr)
 }
 
-// accept4 takes a connection from the backlog. It reports false if there is
-// none.
+// accept4 takes a connection from the backlog, and reports false if the backlog is empty.
 func (d *direct) accept4(listener uintptr) bool {
 	for {
 		if d.l.HasCopies() {
-			// os/exec clears it when it passes the socket on, and so may
-			// whoever has it. A process that blocks here can't shut down.
+			// Any process that shares the socket may clear O_NONBLOCK; os/exec does so
+			// when it passes the socket on. A process that blocks here can't shut down.
 			_ = syscall.SetNonblock(int(listener), true)
 		}
 		d.fd, d.err = d.call(listener)
 		switch d.err {
 		case syscall.EINTR, syscall.ECONNABORTED:
 		case syscall.EAGAIN:
-			d.rights = d.rights && !d.refuses // no one is left from before
+			d.rights = d.rights && !d.refuses // no peer from before refuseRights is left
 			return false
 		default:
 			return true
@@ -118,8 +116,7 @@ func (d *direct) accept4(listener uintptr) bool {
 	}
 }
 
-// call is accept4(2), which syscall.Accept4 makes with three allocations for the
-// peer's address.
+// call is accept4(2). syscall.Accept4 makes three allocations for the peer's address.
 func (d *direct) call(listener uintptr) (int, error) {
 	var peer *syscall.RawSockaddrInet6 // nil on a unix socket, whose peers have no name
 	var size *uint32
@@ -145,7 +142,7 @@ func (d *direct) tryAccept(c *Conn) error {
 func (d *direct) accept(c *Conn) error {
 	if err := d.wait.Read(d.next); err != nil {
 		if closed := d.raw.Control(func(uintptr) {}); closed != nil {
-			return closed // package net's name for it
+			return closed // package net's error
 		}
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// inherited is a listener whose options are someone else's.
+// inherited is a listener whose options another program relies on.
 type inherited struct{ *listen.Listener }
 
 func (inherited) IsBound() bool { return false }
@@ -45,9 +45,9 @@ func option(t *testing.T, c syscall.Conn, level, name int) (value int) {
 	return value
 }
 
-// The Acceptor sets options on the listeners that Listen has bound, and on none
-// that someone else relies on. Connections have package net's options either way.
-func TestOptions(t *testing.T) {
+// The Acceptor sets options on listeners that Listen bound, and on no others. Connections
+// have package net's options either way.
+func TestAcceptorSetsOptionsOnBoundListeners(t *testing.T) {
 	for _, bound := range []bool{true, false} {
 		t.Run(fmt.Sprint("bound=", bound), func(t *testing.T) {
 			l := listenTCP(t)
@@ -85,8 +85,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// A connection that the kernel holds back is handed out after Interrupt, at the
-// latest when the kernel repeats its SYN-ACK; Backlog ends with the last of them.
+// After Interrupt, a connection that the kernel holds back is handed out at the latest
+// when the kernel repeats its SYN-ACK. Backlog ends with the last one.
 func TestBacklogWaitsForDeferred(t *testing.T) {
 	l := listenTCP(t)
 	a := socket.NewAcceptor(l, &socket.Timeouts{})
@@ -99,7 +99,7 @@ func TestBacklogWaitsForDeferred(t *testing.T) {
 	began := time.Now()
 	a.Interrupt(false)
 	if n := option(t, l, syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT); n != 0 {
-		t.Errorf("connections that come now are held back for %d s", n)
+		t.Errorf("new connections are held back for %d s", n)
 	}
 	io.WriteString(peers[0], "x")
 	for i := range n {
@@ -115,7 +115,7 @@ func TestBacklogWaitsForDeferred(t *testing.T) {
 	}
 }
 
-// A process that ends leaves the option to those that go on with the socket.
+// A process that ends leaves the option on for the processes that keep the socket.
 func TestInterruptKeepsDeferForSiblings(t *testing.T) {
 	l := listenTCP(t)
 	a := socket.NewAcceptor(l, &socket.Timeouts{})
@@ -123,11 +123,11 @@ func TestInterruptKeepsDeferForSiblings(t *testing.T) {
 	l.SetInherited(true)
 	a.Interrupt(false)
 	if option(t, l, syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT) == 0 {
-		t.Error("connections are not held back any more")
+		t.Error("TCP_DEFER_ACCEPT was cleared")
 	}
 }
 
-// Nothing is waited for if nothing is held back, nor after a cut.
+// Backlog does not wait if the kernel holds nothing back, nor after a cut.
 func TestBacklogEndsAtOnce(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		a := socket.NewAcceptor(open(t, network), &socket.Timeouts{})
@@ -154,6 +154,6 @@ func TestBacklogEndsAtOnce(t *testing.T) {
 
 func TestIsTemporaryOnLinux(t *testing.T) {
 	if !socket.IsTemporary(&net.OpError{Op: "accept", Err: syscall.ENONET}) {
-		t.Error("ENONET is not")
+		t.Error("ENONET is not temporary")
 	}
 }

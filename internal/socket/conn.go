@@ -1,12 +1,11 @@
-// Package socket holds accepted stream connections: how they are accepted, how
-// long they are waited for, how a watch over their peers works, and how they
-// end. It knows the bytes of neither direction.
+// Package socket has accepted stream connections: accepting them, waiting for them,
+// watching their peers, and closing them. It does not parse what they carry.
 //
-// On Linux a connection of a listener that package listen opened is a
-// descriptor that stays out of the runtime's poller until something has to wait
-// for it. A web server sends its request as it connects, and takes a page at
-// once, so most connections never wait; that saves a fifth of an exchange over
-// TCP. Every other connection is a net.Conn and keeps to its methods.
+// On Linux a connection of a listener that package listen opened is a descriptor, and
+// stays out of the runtime's poller until something has to wait for it. A web server
+// sends its request as it connects, and takes a page at once, so most connections never
+// wait; that saves a fifth of an exchange over TCP. Every other connection is a net.Conn
+// and is used through its methods.
 package socket
 
 import (
@@ -24,65 +23,65 @@ const (
 	// fileChunk is the most that one sendfile call sends.
 	fileChunk = 4 << 20
 
-	// stallTime is how long a write waits without progress before it looks
-	// whether unread input is the cause.
+	// stallTime is how long a write waits without progress before it checks whether
+	// unread input is the cause.
 	stallTime = time.Second
 
-	// Linger ends after nginx's lingering_timeout without input, and at the
-	// latest after its lingering_time.
+	// Linger ends after nginx's lingering_timeout without input, and after its
+	// lingering_time at the latest.
 	lingerWait  = 5 * time.Second
 	lingerTime  = 30 * time.Second
 	lingerBytes = 256 << 20
 )
 
-// ErrDropped is returned by Read when input was thrown away because the peer did
-// not take the reply before it had sent that input.
+// ErrDropped is returned by Read after input was dropped, because the peer sent it instead
+// of taking the reply.
 var ErrDropped = errors.New("socket: the input was dropped")
 
-// Timeouts bound single waits; zero and negative are no limit. A Conn keeps the
-// pointer, so the connections of a server share one.
+// Timeouts bound single waits; zero or a negative value is no limit. A Conn keeps the
+// pointer, so all connections of a server share one Timeouts.
 type Timeouts struct {
 	// Read bounds one wait of Conn.Read for input.
 	Read time.Duration
 
-	// Write bounds the time in which the peer takes nothing of what is sent.
+	// Write bounds the time for which the peer takes nothing of the output.
 	//
-	// On Linux the peer's own progress counts, as the kernel reports it
-	// (SIOCOUTQ): on TCP what its kernel has acknowledged, which for a reader
-	// that is slow advances by its window, up to 64 KiB at a time over the
-	// loopback interface; on a unix socket what it has read, up to 36 KiB at a
-	// time. Elsewhere progress is what the local kernel accepts, and it may
-	// accept nothing until a good part of its send buffer is free.
+	// On Linux the peer's own progress counts, as the kernel reports it (SIOCOUTQ).
+	// On TCP that is what the peer's kernel has acknowledged: a slow reader's window
+	// advances by up to 64 KiB at a time over the loopback interface. On a unix
+	// socket it is what the peer has read, up to 36 KiB at a time. Elsewhere progress
+	// is what the local kernel accepts, and it may accept nothing until a good part
+	// of its send buffer is free.
 	Write time.Duration
 }
 
-// stream is what a Conn needs of its connection. The try methods never wait;
-// they answer syscall.EAGAIN instead.
+// stream is what a Conn needs of its connection. The try methods never wait; they return
+// syscall.EAGAIN instead.
 type stream interface {
 	tryRead(p []byte) (int, error)
 	tryWrite(head, body []byte) (int, error)
 	trySendFile(f File, n int64) (int64, error)
 
-	// These wait for the first byte, or for the deadline.
+	// These wait until the first byte or the deadline.
 	read(p []byte) (int, error)
 	write(head, body []byte) (int, error)
 	sendFile(f File, n int64) (int64, error)
 
-	// receive is read into a buffer that is not held while waiting.
+	// receive reads into a buffer that it does not hold while it waits.
 	receive(use func([]byte)) error
 
 	setReadDeadline(t time.Time) error
 	setWriteDeadline(t time.Time) error
 
-	// control calls f with the descriptor, which stays open meanwhile. It
-	// fails without a descriptor.
+	// control calls f with the descriptor, which stays open during the call. It fails
+	// if there is no descriptor.
 	control(f func(fd int)) error
 
 	closeWrite() error
 	abort()
 	close() error
 	detach() (net.Conn, error)
-	netConn(c *Conn) net.Conn // of the same connection
+	netConn(c *Conn) net.Conn // a view of the same connection
 
 	localAddr() net.Addr
 	remoteAddr() net.Addr
@@ -96,22 +95,22 @@ type Conn struct {
 	other    portable
 	timeouts *Timeouts
 
-	ownRead, ownWrite atomic.Bool // SetReadDeadline, SetWriteDeadline was called
+	ownRead, ownWrite atomic.Bool // whether SetReadDeadline or SetWriteDeadline was called
 
-	mu      sync.Mutex    // over the setting of deadlines
-	ending  bool          // deadlines are not the caller's any more
-	dropped chan struct{} // not nil: input is dropped; closed when that has ended
+	mu      sync.Mutex    // guards the setting of deadlines
+	ending  bool          // the caller can't set deadlines any more
+	dropped chan struct{} // non-nil once input is dropped; closed when that ends
 
-	reading sync.Mutex // held by the one who reads
+	reading sync.Mutex // held while reading
 	ahead   []byte     // input that ReadAhead took
 }
 
-// TryRead reads the input that has arrived. It never waits: if there is none, or
-// it can't be known, it fails with syscall.EAGAIN.
+// TryRead reads input that has arrived. It never waits: if there is none, or that is
+// unknown, TryRead fails with syscall.EAGAIN.
 func (c *Conn) TryRead(p []byte) (int, error) { return c.s.tryRead(p) }
 
-// Read reads at least one byte, and waits for it for at most Timeouts.Read, or
-// until the deadline of SetReadDeadline.
+// Read reads at least one byte. It waits for at most Timeouts.Read, or until the deadline
+// set by SetReadDeadline.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -129,23 +128,23 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return c.s.read(p)
 }
 
-// Receive waits for input for as long as LimitRead allows, and gives it to use,
-// which must not keep it. Its buffer is held only while input is there, so a
-// connection that waits costs none; a net.Conn's is small.
+// Receive waits for input for as long as LimitRead allows, and passes it to use, which
+// must not keep it. Receive holds its buffer only while there is input, so an idle
+// connection costs no buffer; a net.Conn needs a small one.
 func (c *Conn) Receive(use func([]byte)) error { return c.s.receive(use) }
 
-// LimitRead bounds the server's own reads from now on, all of them together; zero
-// and negative are no limit.
+// LimitRead bounds the total time of the server's own reads from now on; zero or a negative
+// value is no limit.
 func (c *Conn) LimitRead(timeout time.Duration) error {
 	return c.s.setReadDeadline(Deadline(timeout))
 }
 
-// SetReadDeadline sets a deadline that takes the place of Timeouts.Read.
+// SetReadDeadline sets a deadline that replaces Timeouts.Read.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.setOwn(&c.ownRead, c.s.setReadDeadline, t)
 }
 
-// SetWriteDeadline sets a deadline that takes the place of Timeouts.Write.
+// SetWriteDeadline sets a deadline that replaces Timeouts.Write.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.setOwn(&c.ownWrite, c.s.setWriteDeadline, t)
 }
@@ -172,8 +171,8 @@ func (c *Conn) renewRead() error {
 	return c.s.setReadDeadline(Deadline(c.timeouts.Read))
 }
 
-// Write sends head and then body, in one system call if the peer takes it, and
-// returns the number of bytes of both that were sent.
+// Write sends head and then body, in one system call if the peer takes both, and returns
+// the number of bytes of both that were sent.
 func (c *Conn) Write(head, body []byte) (sent int, err error) {
 	all := len(head) + len(body)
 	if !c.ownWrite.Load() {
@@ -195,17 +194,16 @@ func (c *Conn) Write(head, body []byte) (sent int, err error) {
 	return sent, nil
 }
 
-// A File is an *os.File, or the wrapper that its WriteTo puts around it on the
-// way from io.Copy.
+// A File is an *os.File, or the wrapper that its WriteTo method passes to io.Copy.
 type File interface {
 	io.Reader
 	Stat() (os.FileInfo, error)
 	SyscallConn() (syscall.RawConn, error)
 }
 
-// SendFile sends the next n bytes of f, or all if n is negative, without copying
-// them through the program. It reports false if it can't with this file, and has
-// sent nothing.
+// SendFile sends the next n bytes of f, or all if n is negative, without copying them
+// through the program. It reports false, having sent nothing, if it can't do that with
+// this file.
 func (c *Conn) SendFile(f File, n int64) (sent int64, ok bool, err error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return 0, false, nil
@@ -236,13 +234,13 @@ func (c *Conn) SendFile(f File, n int64) (sent int64, ok bool, err error) {
 	return sent, true, nil
 }
 
-// progress bounds the waits of one write. Apache does not read a reply before it
-// has sent the whole request, so a peer that takes nothing for stallTime may be
-// waiting for its own input to be taken: then it is dropped.
+// progress bounds the waits of one write. Apache does not read a reply before it has sent
+// the whole request. So a peer that takes nothing for stallTime may be waiting for the
+// server to take its input; that input is then dropped.
 type progress struct {
 	c     *Conn
-	since time.Time // of the last progress; zero: not waited yet
-	queue int       // bytes in the send queue then
+	since time.Time // time of the last progress; zero before the first wait
+	queue int       // bytes in the send queue at that time
 }
 
 // begin sets the deadline of the next wait.
@@ -266,7 +264,7 @@ func (p *progress) begin() error {
 	return c.s.setWriteDeadline(end)
 }
 
-// end judges a wait; nil means to go on.
+// end decides after a wait whether the write fails; nil means to go on.
 func (p *progress) end(some bool, err error) error {
 	c := p.c
 	isTimeout := errors.Is(err, os.ErrDeadlineExceeded) && !c.ownWrite.Load()
@@ -295,8 +293,8 @@ func (p *progress) isStalled() bool {
 	return limit > 0 && now.Sub(p.since) >= limit
 }
 
-// dropInput drops what the peer still sends, from now on, unless someone is
-// reading it or nothing has come.
+// dropInput drops the peer's input from now on. It does nothing while another goroutine
+// reads, or if no input has arrived.
 func (c *Conn) dropInput() {
 	if !c.reading.TryLock() {
 		return
@@ -327,8 +325,7 @@ func (c *Conn) isDropped() bool {
 	return c.dropped != nil
 }
 
-// end takes the deadlines from the caller. It reports whether it is the first to
-// do so.
+// end stops the caller from setting deadlines. It reports whether this is the first call.
 func (c *Conn) end() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -336,18 +333,18 @@ func (c *Conn) end() bool {
 	return !c.ending
 }
 
-// IsTaken reports whether Close loses nothing of what was written. On Linux it does
-// not if a TCP peer has no room for the rest: the kernel soon gives up on a closed
-// connection whose peer stops reading for minutes. Elsewhere that is not known.
+// IsTaken reports whether Close can lose nothing of what was written. On Linux Close can
+// lose the rest of a reply while a TCP peer has no room for it: the kernel soon gives up on
+// a closed connection whose peer stops reading for minutes. Elsewhere it reports true.
 func (c *Conn) IsTaken() bool {
 	return c.s.localAddr().Network() == "unix" || c.queued() == 0
 }
 
-// Linger shuts down the writing side and takes what the peer still sends, within
-// bounds; Close is to follow. A reply arrives in that order whatever the peer is
-// doing. To close a connection whose input was not read resets it, and the peer
-// loses what it has not read of the reply. While the peer has not taken all that was
-// written, Timeouts.Write is the only bound.
+// Linger shuts down the writing side and drops what the peer still sends, within bounds;
+// Close must follow. In that order the whole reply arrives. Closing a connection with
+// unread input would reset it, and the peer would lose the part of the reply that it has
+// not read. While the peer has not taken all that was written, Timeouts.Write is the only
+// bound.
 func (c *Conn) Linger() {
 	c.end()
 	if c.s.closeWrite() != nil {
@@ -374,11 +371,10 @@ func (c *Conn) Linger() {
 	}
 }
 
-// Abort closes the connection so that the peer can't take what it has for a
-// whole reply: TCP is reset. A unix socket has no reset: its peer sees an error
-// after the data only if it has sent input that was not read, and otherwise the
-// end of the input. A TLS connection is closed without its closing alert.
-// After Linger it is Close.
+// Abort closes the connection so that the peer can't mistake what it has for a whole
+// reply. It resets TCP. A unix socket has no reset: its peer sees an error after the data
+// only if it has sent input that was not read, and the end of input otherwise. A TLS
+// connection is closed without its closing alert. After Linger, Abort is the same as Close.
 func (c *Conn) Abort() {
 	if c.end() {
 		c.s.abort()
@@ -387,12 +383,11 @@ func (c *Conn) Abort() {
 	}
 }
 
-// Close closes the connection. Calls under way fail. It is idempotent.
+// Close closes the connection. Calls in progress fail. It is idempotent.
 func (c *Conn) Close() error { return c.s.close() }
 
-// Detach gives the connection up: the net.Conn is the caller's to close, and
-// input is what ReadAhead had taken of it. It ends a Read that is under way.
-// Afterwards c is closed.
+// Detach gives up the connection: the caller owns the net.Conn and must close it. input is
+// what ReadAhead took of it. Detach ends a Read in progress; afterwards c is closed.
 func (c *Conn) Detach() (conn net.Conn, input []byte, err error) {
 	c.end()
 	_ = c.s.setReadDeadline(longAgo)
@@ -411,11 +406,10 @@ func (c *Conn) LocalAddr() net.Addr { return c.s.localAddr() }
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.s.remoteAddr() }
 
-// longAgo is a deadline that has passed.
+// longAgo is a deadline in the past.
 var longAgo = time.Unix(1, 0)
 
-// Deadline returns the time at which a wait that begins now ends; zero and negative
-// are no limit.
+// Deadline returns the end of a wait of d that begins now; zero or a negative d is no limit.
 func Deadline(timeout time.Duration) time.Time {
 	if timeout <= 0 {
 		return time.Time{}

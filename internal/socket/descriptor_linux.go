@@ -11,43 +11,43 @@ import (
 	"unsafe"
 )
 
-// bufferSize takes what a web server usually sends at once.
+// bufferSize holds what a web server usually sends at once.
 const bufferSize = 16 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// hangTime is how long a closed descriptor may have users before one is taken to
-// hang.
+// hangTime is how long a call may go on using a closed descriptor before it counts as
+// hung.
 const hangTime = 100 * time.Millisecond
 
-// The state of a descriptor: how many calls use it, and whether it is closed.
+// The state of a descriptor: the number of calls that use it, and whether it is closed.
 const (
 	closed  = 1
 	oneUser = 2
 )
 
-// descriptor is a stream over a non-blocking socket. As in package poll, calls
-// count themselves as users and the last one closes it; no lock is held over a
-// system call. So whatever a call hangs in (a file on a network, memory mapped
-// from one), the others go on.
+// descriptor is a stream over a non-blocking socket. As in package poll, calls count
+// themselves as users, and the last one closes the descriptor; no lock is held over a
+// system call. So a call that hangs, for example in a read of a file on a network,
+// delays no other.
 type descriptor struct {
 	fd    int
 	state atomic.Int32
-	peer  syscall.RawSockaddrInet6 // as accept4 gave it, of TCP only
-	local net.Addr                 // of the listener
+	peer  syscall.RawSockaddrInet6 // from accept4, on TCP only
+	local net.Addr                 // the listener's address
 
 	rights bool // the peer may pass descriptors along
 
-	mu   sync.Mutex // over poll and deadlines
-	poll *os.File   // fd in the runtime's poller; nil until something had to wait
+	mu   sync.Mutex // guards poll and the deadlines
+	poll *os.File   // fd in the runtime's poller; nil until a call has to wait
 }
 
-// open takes fd over; local is the address of its listener.
+// open takes over fd; local is the address of its listener.
 func (d *descriptor) open(fd int, peer syscall.RawSockaddrInet6, local net.Addr, rights bool) {
 	d.fd, d.peer, d.local, d.rights = fd, peer, local, rights
 }
 
-// use calls f with the descriptor, which stays open meanwhile.
+// use calls f with the descriptor, which stays open during the call.
 func (d *descriptor) use(f func(fd int) error) error {
 	if !d.acquire() {
 		return net.ErrClosed
@@ -76,7 +76,7 @@ func (d *descriptor) release() {
 
 func (d *descriptor) isClosed() bool { return d.state.Load()&closed != 0 }
 
-// destroy is called once, when the descriptor is closed and has no users.
+// destroy is called once, when the descriptor is closed and has no users left.
 func (d *descriptor) destroy() error {
 	if d.poll != nil {
 		return d.poll.Close()
@@ -84,8 +84,8 @@ func (d *descriptor) destroy() error {
 	return os.NewSyscallError("close", syscall.Close(d.fd))
 }
 
-// close wakes those who wait by a deadline that has passed: to close the file
-// would wait for those who don't.
+// close wakes waiting calls with a deadline in the past. Closing the file instead would
+// wait for calls that are not waiting in the poller.
 func (d *descriptor) close() error {
 	switch s := d.state.Or(closed); {
 	case s&closed != 0:
@@ -101,8 +101,7 @@ func (d *descriptor) close() error {
 	return nil
 }
 
-// poller puts the descriptor into the runtime's poller, once. The caller is a
-// user.
+// poller adds the descriptor to the runtime's poller, once. The caller must be a user.
 func (d *descriptor) poller() (*os.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -132,7 +131,7 @@ func (d *descriptor) setWriteDeadline(t time.Time) error {
 func (d *descriptor) setDeadline(t time.Time, set func(*os.File, time.Time) error) error {
 	err := d.use(func(int) error {
 		if t.IsZero() && !d.isPolled() {
-			return nil // none is set
+			return nil // there is no deadline to clear
 		}
 		f, err := d.poller()
 		if err != nil {
@@ -140,7 +139,7 @@ func (d *descriptor) setDeadline(t time.Time, set func(*os.File, time.Time) erro
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.isClosed() { // which has set one of its own
+		if d.isClosed() { // close has set a deadline of its own
 			return net.ErrClosed
 		}
 		return set(f, t)
@@ -148,8 +147,8 @@ func (d *descriptor) setDeadline(t time.Time, set func(*os.File, time.Time) erro
 	return d.opError("set", "", err)
 }
 
-// await calls try until it does not answer EAGAIN, and in between waits with
-// wait for the descriptor to be ready.
+// await calls try until it returns something other than EAGAIN. In between, wait waits for
+// the descriptor to be ready.
 func (d *descriptor) await(wait func(syscall.RawConn, func(uintptr) bool) error, try func(fd int) error) error {
 	return d.use(func(fd int) error {
 		f, err := d.poller()
@@ -245,8 +244,8 @@ func (d *descriptor) closeWrite() error {
 	return d.opError("close", "shutdown", err)
 }
 
-// abort resets a TCP connection at once, even under a call that hangs. A unix
-// socket is only closed, so that input which was not read tells its peer.
+// abort resets a TCP connection at once, even while a call hangs. It only closes a unix
+// socket: if input was not read, the peer gets an error.
 func (d *descriptor) abort() {
 	busy := d.state.Load() >= oneUser
 	switch {
@@ -256,7 +255,7 @@ func (d *descriptor) abort() {
 		}
 	case d.acquire():
 		if busy {
-			go d.reset() // which may have to wait for the call
+			go d.reset() // the reset may have to wait for the call
 		} else {
 			d.reset()
 		}
@@ -264,13 +263,13 @@ func (d *descriptor) abort() {
 	_ = d.close()
 }
 
-// reset is called by a user, whose use it ends.
+// reset resets the connection. Its caller is a user, and no longer is one afterwards.
 func (d *descriptor) reset() {
 	_ = disconnect(d.fd)
 	d.release()
 }
 
-// shutdown ends a closed connection that a call still hangs in.
+// shutdown shuts down a closed connection in which a call still hangs.
 func (d *descriptor) shutdown() {
 	for s := d.state.Load(); s >= oneUser; s = d.state.Load() {
 		if d.state.CompareAndSwap(s, s+oneUser) {
@@ -281,12 +280,12 @@ func (d *descriptor) shutdown() {
 	}
 }
 
-// detach makes a connection of package net.
+// detach turns the descriptor into one of package net's connections.
 func (d *descriptor) detach() (c net.Conn, err error) {
 	err = d.use(func(int) error {
 		f, err := d.poller()
 		if err == nil {
-			c, err = net.FileConn(f) // of a copy
+			c, err = net.FileConn(f) // duplicates the descriptor
 		}
 		return err
 	})
@@ -298,7 +297,7 @@ func (d *descriptor) detach() (c net.Conn, err error) {
 
 func (d *descriptor) netConn(c *Conn) net.Conn { return netConn{c, d} }
 
-// netConn is a descriptor as a net.Conn and syscall.Conn.
+// netConn makes a descriptor a net.Conn and a syscall.Conn.
 type netConn struct {
 	*Conn
 	d *descriptor
@@ -361,9 +360,9 @@ func read(fd int, p []byte) (int, error) {
 	}
 }
 
-// write sends head and then body. It makes two calls where both have bytes, which
-// is once for a reply that is larger than its buffer: package syscall has no
-// writev, and its Write is what orders memory for the race detector.
+// write sends head and then body. It makes two system calls if both have bytes, which
+// happens once for a reply that is larger than its buffer: package syscall has no writev,
+// and only its Write orders memory for the race detector.
 func write(fd int, head, body []byte) (sent int, err error) {
 	for _, part := range [2][]byte{head, body} {
 		for len(part) > 0 {
@@ -404,8 +403,8 @@ func sendFile(fd int, f File, most int64) (n int64, err error) {
 	return n, err
 }
 
-// disconnect resets a TCP connection. It is what connect(2) does with AF_UNSPEC,
-// and unlike SO_LINGER it needs no close.
+// disconnect resets a TCP connection. connect(2) with AF_UNSPEC does that, and unlike
+// SO_LINGER it does not need a close.
 func disconnect(fd int) error {
 	sa := syscall.RawSockaddr{Family: syscall.AF_UNSPEC}
 	_, _, errno := syscall.Syscall(sysConnect, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// What sock_diag(7) and netlink(7) name, and package syscall does not.
+// Names of sock_diag(7) and netlink(7) that package syscall lacks.
 const (
 	netlinkSockDiag  = 4
 	sockDiagByFamily = 20
@@ -14,9 +14,9 @@ const (
 	diagRequestSize  = syscall.NLMSG_HDRLEN + 56
 )
 
-// hasHandshake reports whether a TCP connection to a local address is waiting for
-// the end of its handshake, or for its first byte under TCP_DEFER_ACCEPT. It
-// reports true where the system does not tell.
+// hasHandshake reports whether a TCP connection to a local address is waiting for the end
+// of its handshake, or under TCP_DEFER_ACCEPT for its first byte. It reports true if the
+// system doesn't tell.
 func hasHandshake(local *net.TCPAddr) bool {
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, netlinkSockDiag)
 	if err != nil {
@@ -29,9 +29,9 @@ func hasHandshake(local *net.TCPAddr) bool {
 	return askHandshake(fd, syscall.AF_INET, local.Port) // a socket for IPv6 may take these too
 }
 
-// askHandshake sends a struct inet_diag_req_v2 for the sockets of a family that
-// are in SYN_RECV. The kernel has answered when the call returns: the first
-// message is of a socket, or it is the end.
+// askHandshake sends a struct inet_diag_req_v2 that asks for a family's sockets in state
+// SYN_RECV. The answer is there when the call returns: its first message describes a
+// socket, or ends the list.
 func askHandshake(fd int, family byte, port int) bool {
 	var request [diagRequestSize]byte
 	binary.NativeEndian.PutUint32(request[0:], diagRequestSize)

@@ -16,8 +16,8 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// hungFile is a file whose reads hang until it is released, as those of a file
-// on a network may. It is a syscall.RawConn, too.
+// hungFile is a file whose reads hang until it is released, as they may on a network file
+// system. It is also a syscall.RawConn.
 type hungFile struct {
 	*os.File
 	reading, release chan struct{}
@@ -33,7 +33,7 @@ func (f *hungFile) Read(func(uintptr) bool) error {
 	return io.ErrUnexpectedEOF
 }
 
-// WithRead hides os.File's own Read behind hungFile's.
+// withRead hides os.File's Read from callers of hungFile.
 type withRead struct {
 	io.Reader
 	*hungFile
@@ -62,8 +62,8 @@ func sendHung(t *testing.T, c *socket.Conn) (f *hungFile, sent chan error) {
 	return f, sent
 }
 
-// A file whose reads hang holds up no other call, neither on its own connection
-// nor on others, and Abort cuts its peer at once.
+// A read from a file that hangs delays no other call, on its own connection or on others,
+// and Abort cuts the peer off at once.
 func TestHungFileBlocksNoOtherCall(t *testing.T) {
 	for kind, end := range map[string]error{"unix": io.EOF, "tcp": syscall.ECONNRESET} {
 		t.Run(kind, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestHungFileBlocksNoOtherCall(t *testing.T) {
 			soon(t, "a watch", func() {
 				stop, ok := w.Add(c, true, func() {})
 				if !ok {
-					t.Error("it can't be watched")
+					t.Error("the connection can't be watched")
 					return
 				}
 				w.Add(other, true, func() { close(gone) })
@@ -98,14 +98,14 @@ func TestHungFileBlocksNoOtherCall(t *testing.T) {
 	}
 }
 
-// shared is a listener that other processes have, too.
+// shared is a listener that other processes hold too.
 type shared struct{ *listen.Listener }
 
 func (shared) IsBound() bool   { return false }
 func (shared) HasCopies() bool { return true }
 
-// Accept goes on when someone else who has the socket clears O_NONBLOCK, as
-// os/exec does with what it passes on.
+// Accept keeps working when a process that shares the socket clears O_NONBLOCK, as os/exec
+// does with a socket that it passes on.
 func TestAcceptWithoutNonblock(t *testing.T) {
 	for _, procs := range []int{1, 2} {
 		for _, kind := range []string{"unix", "tcp"} {
@@ -145,7 +145,7 @@ func TestAcceptWithoutNonblock(t *testing.T) {
 	}
 }
 
-// pass passes l to a process, which ends at once.
+// pass passes l to a process that exits at once.
 func pass(t *testing.T, l *listen.Listener) {
 	t.Helper()
 	f, err := l.File()
@@ -160,8 +160,8 @@ func pass(t *testing.T, l *listen.Listener) {
 	}
 }
 
-// A connection that lingers, passed along by a peer, does not linger in TryRead.
-func TestTryReadDoesNotCloseWhatIsPassedAlong(t *testing.T) {
+// TryRead does not wait for the close of a lingering connection that its peer passed along.
+func TestTryReadDoesNotWaitForPassedDescriptors(t *testing.T) {
 	for name, l := range map[string]net.Listener{"bound": open(t, "unix"), "inherited": shared{open(t, "unix").(*listen.Listener)}} {
 		c, peer := connectTo(t, l, &socket.Timeouts{})
 		passLingering(t, peer.(*net.UnixConn))
@@ -173,9 +173,9 @@ func TestTryReadDoesNotCloseWhatIsPassedAlong(t *testing.T) {
 	}
 }
 
-// Few goroutines close what is passed along, however much that is: then TryRead
-// leaves the input to a reader that may wait.
-func TestFewCloseWhatIsPassedAlong(t *testing.T) {
+// A bounded number of goroutines close passed descriptors. At the bound, TryRead leaves
+// the input to a reader that may wait.
+func TestClosersOfPassedDescriptorsAreBounded(t *testing.T) {
 	l := shared{open(t, "unix").(*listen.Listener)}
 	left := 0
 	for range 12 {
@@ -188,12 +188,12 @@ func TestFewCloseWhatIsPassedAlong(t *testing.T) {
 		})
 	}
 	if left < 4 {
-		t.Errorf("%d of 12 were left", left)
+		t.Errorf("TryRead left %d of 12 to a reader that may wait", left)
 	}
 }
 
-// passLingering sends a byte and a TCP connection whose Close would wait for an
-// hour.
+// passLingering sends a byte, and along with it a TCP connection whose Close would wait
+// for an hour.
 func passLingering(t *testing.T, to *net.UnixConn) {
 	l := open(t, "tcp portable")
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -203,7 +203,7 @@ func passLingering(t *testing.T, to *net.UnixConn) {
 	tcp := c.(*net.TCPConn)
 	tcp.SetLinger(3600)
 	tcp.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	tcp.Write(make([]byte, 64<<20)) // as much as goes, to no one who reads
+	tcp.Write(make([]byte, 64<<20)) // fill the connection, since nobody reads
 	f, err := tcp.File()
 	if err != nil {
 		t.Fatal(err)
@@ -212,5 +212,5 @@ func passLingering(t *testing.T, to *net.UnixConn) {
 		t.Fatal(err)
 	}
 	f.Close()
-	tcp.Close() // only the last to close it waits
+	tcp.Close() // only the last close waits
 }

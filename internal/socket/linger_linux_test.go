@@ -11,16 +11,16 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// halfTaken is a pipe with the send queue of another connection.
+// halfTaken is a pipe that reports the send queue of another connection.
 type halfTaken struct {
 	halfCloser
 	syscall.Conn
 }
 
-// While the peer has not taken all, Linger waits for it as long as a write does.
+// While the peer has not taken everything, Linger waits as long as a write would.
 func TestLingerWaitsForTheReader(t *testing.T) {
 	full, reader := connect(t, "tcp", &socket.Timeouts{Write: time.Nanosecond})
-	size, _ := full.Write(make([]byte, 1<<20), nil) // as much as the kernels take
+	size, _ := full.Write(make([]byte, 1<<20), nil) // fill the kernels' buffers
 	start := func(limit time.Duration) (c *socket.Conn, ended chan struct{}) {
 		_, conn := net.Pipe()
 		c = new(socket.Conn)
@@ -51,12 +51,12 @@ func TestLingerWaitsForTheReader(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, reader, int64(size)); err != nil {
 			t.Fatal(err)
 		}
-		for !c.IsTaken() { // TCP acknowledges in its own time
+		for !c.IsTaken() { // the acknowledgment may be delayed
 		}
 		began := time.Now()
 		<-ended
 		if took := time.Since(began); took > time.Minute {
-			t.Errorf("with nothing to wait for it took %v", took)
+			t.Errorf("with nothing left to send it took %v", took)
 		}
 	})
 }

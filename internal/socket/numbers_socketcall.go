@@ -2,7 +2,7 @@
 
 package socket
 
-// Linux has these calls since 4.3. Package syscall knows socketcall(2) only.
+// Linux has had these calls since 4.3; package syscall knows only socketcall(2).
 const (
 	sysAccept4 = 364
 	sysConnect = 362

@@ -6,7 +6,7 @@ import "errors"
 
 var systemTemporary []error
 
-// descriptor and direct are empty: every connection is a net.Conn.
+// descriptor and direct are unused here: every connection is a net.Conn.
 type (
 	descriptor struct{}
 	direct     struct{}
@@ -19,8 +19,8 @@ func (*direct) accept(*Conn) error    { return errors.ErrUnsupported }
 func (*direct) holdsBack() bool       { return false }
 func (*direct) undefer()              {}
 
-// A Watch is empty where a socket's state can't be watched without reading; use
-// Conn.ReadAhead.
+// A Watch is empty on systems that can't watch a socket's state without reading. Use
+// Conn.ReadAhead there.
 type Watch struct{}
 
 // Add reports false.
@@ -29,14 +29,14 @@ func (*Watch) Add(*Conn, bool, func()) (remove func(), ok bool) { return nil, fa
 // Close does nothing.
 func (*Watch) Close() {}
 
-// KnowsPeers reports that PeerUser works on this system.
+// KnowsPeers reports whether PeerUser works on this system.
 const KnowsPeers = false
 
 // PeerUser fails with errors.ErrUnsupported.
 func (c *Conn) PeerUser() (uid, gid int, err error) { return 0, 0, errors.ErrUnsupported }
 
-// Empty reports that the kernel is known to hold no input: it never is.
+// Empty reports whether the kernel is known to hold no input, which is never known here.
 func (c *Conn) Empty() bool { return false }
 
-// queued is always the same: the peer's progress is not known.
+// queued is constant: the peer's progress is unknown here.
 func (c *Conn) queued() int { return 0 }

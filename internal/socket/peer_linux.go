@@ -10,11 +10,11 @@ import (
 	"unsafe"
 )
 
-// KnowsPeers reports that PeerUser works on this system.
+// KnowsPeers reports whether PeerUser works on this system.
 const KnowsPeers = true
 
-// PeerUser returns the user and group of the process at the other end of a unix
-// socket, as the kernel knew them when it connected.
+// PeerUser returns the user and group of the process at the other end of a unix socket at
+// the time it connected.
 func (c *Conn) PeerUser() (uid, gid int, err error) {
 	var cred *syscall.Ucred
 	controlErr := c.s.control(func(fd int) { cred, err = syscall.GetsockoptUcred(fd, syscall.SOL_SOCKET, syscall.SO_PEERCRED) })
@@ -27,7 +27,7 @@ func (c *Conn) PeerUser() (uid, gid int, err error) {
 	return int(cred.Uid), int(cred.Gid), nil
 }
 
-// Empty reports that the kernel is known to hold no input.
+// Empty reports whether the kernel is known to hold no input.
 func (c *Conn) Empty() bool {
 	var one [1]byte
 	n, err := 1, error(nil)
@@ -35,8 +35,8 @@ func (c *Conn) Empty() bool {
 	return controlErr == nil && len(c.ahead) == 0 && (n == 0 || err == syscall.EAGAIN)
 }
 
-// queued returns the bytes that were sent and the peer has not taken. It gets
-// less only when the peer takes some.
+// queued returns the number of sent bytes that the peer has not taken. It decreases only
+// when the peer takes some.
 func (c *Conn) queued() (n int) {
 	_ = c.s.control(func(fd int) { n, _ = unsent(fd) })
 	return n
@@ -44,8 +44,8 @@ func (c *Conn) queued() (n int) {
 
 func (d *descriptor) isUnix() bool { return d.local.Network() == "unix" }
 
-// localAddr returns the listener's address for a unix socket: the kernel's name
-// of it is the one it was bound to before it got its place.
+// localAddr returns the listener's address for a unix socket. The kernel's name may differ:
+// it is the one that the socket was bound to before it got its place.
 func (d *descriptor) localAddr() net.Addr {
 	if d.isUnix() {
 		return d.local
@@ -64,8 +64,7 @@ func (d *descriptor) localAddr() net.Addr {
 	return addr
 }
 
-// remoteAddr has no name for the peer of a unix socket: web servers give theirs
-// none.
+// remoteAddr returns no name for the peer of a unix socket: web servers don't bind theirs.
 func (d *descriptor) remoteAddr() net.Addr {
 	if d.isUnix() {
 		return &net.UnixAddr{Net: "unix"}
@@ -73,7 +72,7 @@ func (d *descriptor) remoteAddr() net.Addr {
 	return tcpAddr(&d.peer)
 }
 
-// tcpAddr reads an address that the kernel wrote.
+// tcpAddr converts an address from the kernel.
 func tcpAddr(sa *syscall.RawSockaddrInet6) net.Addr {
 	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&sa.Port))[:])
 	var ip netip.Addr

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// sendChunk is the most that one write sends, so that a write which times out
-// tells of its progress.
+// sendChunk is the most that one write sends, so that a write that times out still shows
+// progress.
 const sendChunk = 64 << 10
 
-// A net.Conn can't be waited for without a buffer, so it gets a small one.
+// Waiting for a net.Conn needs a buffer, so that buffer is small.
 const smallSize = 2 << 10
 
 var small = sync.Pool{New: func() any { return new([smallSize]byte) }}
@@ -47,7 +47,7 @@ func (p *portable) write(head, body []byte) (int, error) {
 	return int(n), err
 }
 
-// sendFile leaves it to package net's connections.
+// sendFile leaves files to package net's connections.
 func (p *portable) sendFile(f File, n int64) (int64, error) {
 	dst, ok := p.Conn.(io.ReaderFrom)
 	if !ok {
@@ -91,7 +91,7 @@ func (p *portable) close() error {
 	return p.Conn.Close()
 }
 
-// abort closes what is under TLS first, which would send a closing alert.
+// abort closes the connection under TLS first: closing TLS would send a closing alert.
 func (p *portable) abort() {
 	if p.detached.Load() {
 		return

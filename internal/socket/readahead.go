@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// ReadAhead watches a peer where its socket's state can't be watched: it reads
-// on, as net/http does. It takes one byte at most, which Conn.Detach returns.
+// ReadAhead watches a peer on systems that can't watch a socket's state. It reads, as
+// net/http does, but at most one byte, which Conn.Detach returns.
 type ReadAhead struct {
 	c    *Conn
 	eof  bool
 	gone func()
-	once sync.Once // decides whether it ever starts
+	once sync.Once // taken by the first Start or Stop
 	done chan struct{}
 	ran  bool
 }
 
-// ReadAhead returns a watch that calls gone when the peer goes away; the end of
-// input is enough if eof is true. It begins with Start.
+// ReadAhead returns a watch that calls gone when the peer goes away; if eof is true, the
+// end of input is enough. The watch begins with Start.
 func (c *Conn) ReadAhead(eof bool, gone func()) *ReadAhead {
 	return &ReadAhead{c: c, eof: eof, gone: gone, done: make(chan struct{})}
 }
 
-// Start begins to read, once the request has been read. After Stop it does
+// Start begins to read; call it once the request has been read. After Stop it does
 // nothing.
 func (a *ReadAhead) Start() {
 	a.once.Do(func() {
@@ -53,7 +53,7 @@ func (a *ReadAhead) run() {
 	}
 }
 
-// Stop ends the watch; nothing is read once it has returned.
+// Stop ends the watch. Once it has returned, the watch reads nothing.
 func (a *ReadAhead) Stop() {
 	a.once.Do(func() {})
 	if a.ran {

@@ -7,34 +7,34 @@ import (
 	"syscall"
 )
 
-// The peer of a unix socket can pass descriptors along with its bytes
-// (SCM_RIGHTS), and the last close of one can take as long as the peer likes: so
-// does a TCP socket with SO_LINGER. A read that has no room for descriptors
-// closes them, and then it is the accept loop that waits.
+// The peer of a unix socket can pass descriptors along with its bytes (SCM_RIGHTS). The
+// last close of one can take as long as the peer likes, for example on a TCP socket with
+// SO_LINGER. A read without room for descriptors closes them, and the accept loop would
+// have to wait for that.
 
 const soPassRights = 83 // SO_PASSRIGHTS, since Linux 6.16
 
-// refuseRights makes the kernel refuse descriptors on the connections of a
-// listener. It reports whether it can.
+// refuseRights makes the kernel refuse descriptors on the connections of a listener, and
+// reports whether the kernel can.
 func refuseRights(listener syscall.RawConn) bool {
 	var err error
 	controlErr := listener.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soPassRights, 0) })
 	return controlErr == nil && err == nil
 }
 
-// maxRights is the size of a control message with the most descriptors that one
-// can have (SCM_MAX_FD).
+// maxRights is the size of a control message with the most descriptors that one may have
+// (SCM_MAX_FD).
 const maxRights = 2*syscall.SizeofCmsghdr + 253*4
 
-// maxClosers bounds the goroutines that close descriptors, each of which may hold
-// a thread for as long as a peer likes.
+// maxClosers bounds the goroutines that close descriptors. Each may hold a thread for as
+// long as a peer likes.
 const maxClosers = 8
 
 var closers atomic.Int32
 
-// readRights is read for a connection that may be passed descriptors. It leaves
-// it to a goroutine to close them. While maxClosers do that, it answers EAGAIN, so
-// that the input is read by a goroutine that may wait.
+// readRights is read for a connection whose peer may pass descriptors. It leaves closing
+// them to a goroutine. While maxClosers goroutines do that, readRights returns EAGAIN, so
+// that a goroutine that may wait reads the input.
 func readRights(fd int, p []byte) (int, error) {
 	if closers.Load() >= maxClosers {
 		return 0, syscall.EAGAIN

@@ -14,10 +14,10 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// patience is how long a test waits for what has to happen soon.
+// patience is how long a test waits for something that must happen soon.
 const patience = 30 * time.Second
 
-// kinds are the kinds of connection: those with "portable" are package net's.
+// kinds are the kinds of connection. Those with "portable" in their name are package net's.
 var kinds = []string{"unix", "tcp", "unix portable", "tcp portable"}
 
 func onEachKind(t *testing.T, f func(t *testing.T, kind string)) {
@@ -34,7 +34,7 @@ func open(t *testing.T, kind string) net.Listener {
 	return l
 }
 
-// connect returns a connection of the kind, as accepted, and its peer.
+// connect returns an accepted connection of the kind, and its peer.
 func connect(t *testing.T, kind string, timeouts *socket.Timeouts) (c *socket.Conn, peer net.Conn) {
 	t.Helper()
 	return connectTo(t, open(t, kind), timeouts)
@@ -71,8 +71,8 @@ func soon(t *testing.T, what string, f func()) {
 	}
 }
 
-// Errors are what package net's connections return.
-func TestErrors(t *testing.T) {
+// Errors are those of package net's connections.
+func TestErrorsMatchPackageNet(t *testing.T) {
 	onEachKind(t, func(t *testing.T, kind string) {
 		network, _, _ := strings.Cut(kind, " ")
 		check := func(what, op string, err, want error) {
@@ -98,7 +98,7 @@ func TestErrors(t *testing.T) {
 			_, err = c.Write(make([]byte, 1<<20), nil)
 		}
 		check("write to a peer that does not read", "write", err, os.ErrDeadlineExceeded)
-		peer.Close() // with unread input: a reset
+		peer.Close() // a reset, since it has unread input
 		for errors.Is(err, os.ErrDeadlineExceeded) {
 			_, err = c.Write([]byte("x"), nil)
 		}
@@ -119,8 +119,8 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-// A peer that reads slowly is not cut, however long the kernel takes to accept
-// more of the reply.
+// A peer that reads slowly is not cut off, however long the kernel takes to accept more of
+// the reply.
 func TestSlowReaderIsNotCut(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"unix", "tcp"} {
@@ -150,8 +150,8 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing for Timeouts.Write is cut, and what was sent until
-// then is counted.
+// A peer that takes nothing for Timeouts.Write is cut off, and Write returns how much was
+// sent until then.
 func TestStalledReaderIsCut(t *testing.T) {
 	onEachKind(t, func(t *testing.T, kind string) {
 		c, peer := connect(t, kind, &socket.Timeouts{Write: 50 * time.Millisecond})
@@ -169,8 +169,8 @@ func TestStalledReaderIsCut(t *testing.T) {
 	})
 }
 
-// An aborted reply can't be taken for a whole one.
-func TestAbort(t *testing.T) {
+// A peer can't mistake an aborted reply for a whole one.
+func TestAbortShowsTruncation(t *testing.T) {
 	onEachKind(t, func(t *testing.T, kind string) {
 		c, peer := connect(t, kind, &socket.Timeouts{})
 		io.WriteString(peer, "not read")
@@ -184,7 +184,7 @@ func TestAbort(t *testing.T) {
 	})
 }
 
-// Abort after Linger takes nothing back: the reply was whole.
+// Abort after Linger changes nothing: the reply was whole.
 func TestAbortAfterLinger(t *testing.T) {
 	onEachKind(t, func(t *testing.T, kind string) {
 		c, peer := connect(t, kind, &socket.Timeouts{})
@@ -205,9 +205,9 @@ func TestAbortAfterLinger(t *testing.T) {
 	})
 }
 
-// Input that was dropped for a stalled reply is not dropped under the one that
-// the connection is handed to.
-func TestDetachEndsTheDropping(t *testing.T) {
+// Detach ends the dropping of input for a stalled reply: the new owner gets all input that
+// arrives from then on.
+func TestDetachStopsDroppingInput(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -245,7 +245,7 @@ func TestDetachEndsTheDropping(t *testing.T) {
 	}
 }
 
-// A detached connection is package net's, in all that its type has.
+// A detached connection has every method of package net's type.
 func TestDetach(t *testing.T) {
 	onEachKind(t, func(t *testing.T, kind string) {
 		c, peer := connect(t, kind, &socket.Timeouts{})
@@ -259,7 +259,7 @@ func TestDetach(t *testing.T) {
 		default:
 			t.Errorf("it is a %T", conn)
 		}
-		c.Abort() // is nothing to it any more
+		c.Abort() // does not affect conn any more
 		io.WriteString(conn, "tunnel")
 		got := make([]byte, 6)
 		if _, err := io.ReadFull(peer, got); string(got) != "tunnel" || err != nil {
@@ -268,8 +268,8 @@ func TestDetach(t *testing.T) {
 	})
 }
 
-// slowListener is one whose deadline passes before it looks at its backlog, as
-// on a busy machine.
+// slowListener is a listener whose deadline passes before it looks at its backlog, as may
+// happen on a busy machine.
 type slowListener struct {
 	*net.TCPListener
 	slow int
@@ -282,8 +282,8 @@ func (l *slowListener) Accept() (net.Conn, error) {
 	return l.TCPListener.Accept()
 }
 
-// A connection in the backlog is found although the first look comes too late.
-func TestBacklogOnABusyMachine(t *testing.T) {
+// Backlog finds a queued connection even if the first look comes too late.
+func TestBacklogRetriesLateAccept(t *testing.T) {
 	l := &slowListener{open(t, "tcp portable").(*net.TCPListener), 1}
 	a := socket.NewAcceptor(l, &socket.Timeouts{})
 	peer, err := net.Dial("tcp", l.Addr().String())
@@ -309,12 +309,12 @@ func TestIsTemporary(t *testing.T) {
 		syscall.ENETDOWN, syscall.ENOPROTOOPT, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.EOPNOTSUPP, syscall.ENETUNREACH,
 	} {
 		if err := (&net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}); !socket.IsTemporary(err) {
-			t.Errorf("%v is not", err)
+			t.Errorf("%v is not temporary", err)
 		}
 	}
 	for _, err := range []error{syscall.EBADF, syscall.EINVAL, syscall.ENOTSOCK, net.ErrClosed, io.EOF} {
 		if socket.IsTemporary(err) {
-			t.Errorf("%v is", err)
+			t.Errorf("%v is temporary", err)
 		}
 	}
 }

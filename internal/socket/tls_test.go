@@ -12,9 +12,9 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// An aborted reply over TLS has no closing alert.
+// Abort over TLS sends no closing alert.
 func TestAbortTLS(t *testing.T) {
-	https := httptest.NewTLSServer(nil) // for its certificate
+	https := httptest.NewTLSServer(nil) // provides a certificate
 	defer https.Close()
 	for name, end := range map[string]func(*socket.Conn){
 		"closed":  func(c *socket.Conn) { c.Close() },
@@ -45,13 +45,13 @@ func TestAbortTLS(t *testing.T) {
 	}
 }
 
-// halfCloser is a pipe whose writing side can be shut.
+// halfCloser is a pipe whose writing side can be shut down.
 type halfCloser struct{ net.Conn }
 
 func (halfCloser) CloseWrite() error { return nil }
 
-// A handler that has returned can't lift Linger's deadline.
-func TestDeadlinesEndWithLinger(t *testing.T) {
+// After the handler has returned, it can't extend Linger's deadline.
+func TestLingerKeepsItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer, conn := net.Pipe()
 		defer peer.Close()
@@ -65,7 +65,7 @@ func TestDeadlinesEndWithLinger(t *testing.T) {
 		}()
 		synctest.Wait()
 		if c.SetReadDeadline(time.Time{}) == nil || c.SetWriteDeadline(time.Time{}) == nil {
-			t.Error("a deadline was set")
+			t.Error("SetReadDeadline succeeded")
 		}
 		<-lingered
 		if took := time.Since(began); took > 10*time.Second {
@@ -74,7 +74,7 @@ func TestDeadlinesEndWithLinger(t *testing.T) {
 	})
 }
 
-// Without a limit a peer may stop reading for as long as it likes.
+// Without a limit a peer may stop reading for any length of time.
 func TestStalledReaderWithoutLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer, conn := net.Pipe()

@@ -6,10 +6,10 @@ import (
 	"unsafe"
 )
 
-// Unsent returns the bytes that were written to c and that the peer has not
-// taken (SIOCOUTQ): on TCP, what its kernel has not acknowledged; on a unix
-// socket, what it has not read, by whole buffers of the kernel, overhead
-// included. It returns false if that is not known.
+// Unsent returns the number of bytes that were written to c and that the peer has not taken
+// (SIOCOUTQ): on TCP, what its kernel has not acknowledged; on a unix socket, what it has
+// not read, in whole kernel buffers with their overhead. It returns false if the number is
+// unknown.
 func Unsent(c net.Conn) (n int, ok bool) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {

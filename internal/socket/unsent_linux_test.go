@@ -15,7 +15,7 @@ func TestUnsent(t *testing.T) {
 			if n, ok := Unsent(c); n != 0 || !ok {
 				t.Errorf("before the first byte: %d, %t", n, ok)
 			}
-			// More than the peer's kernel takes while the peer does not read.
+			// More than the peer's kernel takes while the peer doesn't read.
 			written := make(chan error, 1)
 			const size = 16 << 20
 			go func() { _, err := c.Write(make([]byte, size)); written <- err }()
@@ -30,17 +30,17 @@ func TestUnsent(t *testing.T) {
 			if err := <-written; err != nil {
 				t.Fatal(err)
 			}
-			for n := 1; n != 0; n, _ = Unsent(c) { // TCP acknowledges in its own time
+			for n := 1; n != 0; n, _ = Unsent(c) { // the acknowledgment may be delayed
 			}
 			c.Close()
 			if n, ok := Unsent(c); ok {
-				t.Errorf("of a closed connection: %d", n)
+				t.Errorf("a closed connection has %d unsent bytes", n)
 			}
 		})
 	}
 	a, _ := net.Pipe()
 	if n, ok := Unsent(a); ok {
-		t.Errorf("of a pipe: %d", n)
+		t.Errorf("a pipe has %d unsent bytes", n)
 	}
 }
 

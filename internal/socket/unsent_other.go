@@ -4,6 +4,6 @@ package socket
 
 import "net"
 
-// Unsent returns false: how much of what was written to c its peer has taken is
-// not known here.
+// Unsent returns false: this system doesn't report how much of what was written to c its
+// peer has taken.
 func Unsent(net.Conn) (n int, ok bool) { return 0, false }

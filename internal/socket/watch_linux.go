@@ -7,24 +7,24 @@ import (
 	"syscall"
 )
 
-// A Watch reports when the peers of connections go away. It looks at the state of
-// sockets and never reads from them, so it works while input is unread, and one
-// goroutine serves any number of them. The zero value is ready.
+// A Watch reports when the peers of connections go away. It looks at the state of sockets
+// and never reads from them, so it works while there is unread input, and one goroutine
+// serves any number of connections. The zero value is ready to use.
 type Watch struct {
 	mu     sync.Mutex
-	epoll  *os.File        // nil until first used, and after Close
+	epoll  *os.File        // nil before the first use and after Close
 	ctl    syscall.RawConn // epoll's
 	gone   map[uint64]func()
 	lastID uint64
 	done   chan struct{} // closed when the goroutine has ended
 }
 
-// Add calls gone, once, when c's peer goes away, until remove is called. On TCP
-// the end of input is enough if eof is true; on a unix socket both sides have to
-// be shut. It reports false where c can't be watched.
+// Add calls gone, once, when c's peer goes away, until remove is called. On TCP the end of
+// input is enough if eof is true; on a unix socket both sides must be shut down. Add
+// reports false if c can't be watched.
 func (w *Watch) Add(c *Conn, eof bool, gone func()) (remove func(), ok bool) {
 	if c.s.control(func(int) {}) != nil {
-		return nil, false // before a goroutine is started for nothing
+		return nil, false // don't start the goroutine
 	}
 	ctl, id, err := w.register(gone)
 	if err != nil {
@@ -44,7 +44,7 @@ func (w *Watch) Add(c *Conn, eof bool, gone func()) (remove func(), ok bool) {
 	}, true
 }
 
-// control changes the watch of c in epoll. A closed one has left it by itself.
+// control changes the watch of c in epoll. A closed descriptor leaves epoll by itself.
 func control(epoll syscall.RawConn, c *Conn, op int, event *syscall.EpollEvent) error {
 	err := error(net.ErrClosed)
 	controlErr := epoll.Control(func(epfd uintptr) {
@@ -69,7 +69,7 @@ func (w *Watch) register(gone func()) (ctl syscall.RawConn, id uint64, err error
 	return w.ctl, w.lastID, nil
 }
 
-// start is called under the lock.
+// start creates epoll and its goroutine. The caller holds the lock.
 func (w *Watch) start() error {
 	if w.epoll != nil {
 		return nil
@@ -78,7 +78,7 @@ func (w *Watch) start() error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil { // for the runtime's poller to take it
+	if err := syscall.SetNonblock(fd, true); err != nil { // required by the runtime's poller
 		syscall.Close(fd)
 		return err
 	}
@@ -95,7 +95,7 @@ func (w *Watch) start() error {
 	return nil
 }
 
-// run waits for events until the epoll descriptor is closed.
+// run waits for events until epoll is closed.
 func (w *Watch) run(ctl syscall.RawConn, done chan struct{}) {
 	defer close(done)
 	events := make([]syscall.EpollEvent, 64)
@@ -116,7 +116,7 @@ func (w *Watch) run(ctl syscall.RawConn, done chan struct{}) {
 	}
 }
 
-// take removes an entry and returns its function, or nil if it was taken before.
+// take removes an entry and returns its function, or nil if it was already taken.
 func (w *Watch) take(id uint64) func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

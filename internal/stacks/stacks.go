@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// maxBytes bounds the traces of all goroutines, among which Of searches.
+// maxBytes bounds the traces of all goroutines, in which Of searches.
 const maxBytes = 64 << 20
 
-// ID identifies a goroutine: it is the beginning of its trace, up to its number.
+// ID identifies a goroutine. It is the beginning of its trace, up to and including its
+// number.
 type ID string
 
 // Mine returns the calling goroutine's ID.
@@ -22,16 +23,16 @@ func Mine() ID {
 	return ID(head)
 }
 
-// All holds the traces of all goroutines. Taking them stops the program, so those
-// who ask at the same time share them. Its zero value is ready to use.
+// All holds the traces of all goroutines. Taking them stops the program, so concurrent
+// callers share one set. The zero value is ready to use.
 type All struct {
 	asking atomic.Int64
 	mu     sync.Mutex
 	began  time.Time
-	text   []byte // nil while nobody asks
+	text   []byte // nil while no caller waits
 }
 
-// Of returns a goroutine's stack trace; nil if it has ended.
+// Of returns a goroutine's stack trace, or nil if the goroutine has ended.
 func (a *All) Of(id ID) (trace []byte) {
 	a.asking.Add(1)
 	asked := time.Now()
@@ -49,7 +50,7 @@ func (a *All) Of(id ID) (trace []byte) {
 	return trace
 }
 
-// since returns traces that were taken after asked. It is called under the lock.
+// since returns traces taken after asked. The caller holds the lock.
 func (a *All) since(asked time.Time) []byte {
 	if a.began.After(asked) {
 		return a.text

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Goroutines' traces are taken once for all who asked before, and anew for who asks
-// later. With 256 slow requests among 4000 goroutines the program stood still for
+// Callers that asked before the traces were taken share them; a later caller gets new ones.
+// Before they were shared, 256 slow requests among 4000 goroutines stopped the program for
 // half a minute.
-func TestStacksAreShared(t *testing.T) {
+func TestConcurrentCallersShareTraces(t *testing.T) {
 	var a All
 	asked := time.Now()
 	first := &a.since(asked)[0]
 	if &a.since(asked)[0] != first {
-		t.Error("they were taken twice")
+		t.Error("the traces were taken twice")
 	}
 	if &a.since(time.Now())[0] == first {
-		t.Error("they are older than the question")
+		t.Error("the traces are older than the call")
 	}
 }
 
@@ -33,9 +33,9 @@ func TestOf(t *testing.T) {
 		t.Errorf("the trace of another goroutine is %q", trace)
 	}
 	if a.text != nil {
-		t.Error("traces are kept while nobody asks")
+		t.Error("traces are kept while no caller waits")
 	}
 	close(end)
-	for a.Of(id) != nil { // until it has ended
+	for a.Of(id) != nil { // until the goroutine has ended
 	}
 }

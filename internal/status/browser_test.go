@@ -2,9 +2,8 @@
 
 package status
 
-// browser_test.go looks at the page with headless Chromium. Virtual time lets
-// the page's timers expire at once, and stands still while it waits for an
-// answer.
+// browser_test.go views the page in headless Chromium. Under virtual time the page's timers
+// fire at once, and the clock stands still while the page waits for an answer.
 
 import (
 	"context"
@@ -25,8 +24,8 @@ import (
 
 const patience = 50 * time.Second
 
-// chromium returns the run of a browser with a profile of its own. It ends with
-// the test.
+// chromium returns a command that runs the browser with a profile of its own. The browser
+// ends with the test.
 func chromium(t *testing.T, profile string, args ...string) *exec.Cmd {
 	t.Helper()
 	program := webserver.NeedProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome")
@@ -41,7 +40,7 @@ func chromium(t *testing.T, profile string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// output runs the browser to its end.
+// output runs the browser to its end and returns its output.
 func output(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var complaints strings.Builder
@@ -53,8 +52,8 @@ func output(t *testing.T, cmd *exec.Cmd) string {
 	return string(out)
 }
 
-// With a script the page shows what has come to be since it was loaded, and text
-// that looks like a script stays text.
+// With scripts on, the page shows what has changed since it was loaded, and text that looks
+// like a script stays text.
 func TestBrowserUpdatesPage(t *testing.T) {
 	t.Parallel()
 	ps := twoProcesses()
@@ -85,7 +84,7 @@ func TestBrowserUpdatesPage(t *testing.T) {
 	}
 }
 
-// Without a script the browser loads the page again.
+// With scripts off, the browser reloads the page.
 func TestBrowserWithoutScript(t *testing.T) {
 	t.Parallel()
 	ps := twoProcesses()
@@ -119,7 +118,7 @@ func TestBrowserWithoutScript(t *testing.T) {
 		select {
 		case mode := <-asked:
 			if mode != "navigate" {
-				t.Errorf("a script asked: %s", mode)
+				t.Errorf("a script made the request: %s", mode)
 			}
 		case <-time.After(patience):
 			t.Fatal("the page does not update itself")
@@ -127,8 +126,7 @@ func TestBrowserWithoutScript(t *testing.T) {
 	}
 }
 
-// The browser accepts the style, and paints the charts on a wide screen and on a
-// narrow one.
+// The browser accepts the style sheet, and paints the charts on wide and narrow screens.
 func TestBrowserPaintsCharts(t *testing.T) {
 	t.Parallel()
 	ps := twoProcesses()
@@ -145,7 +143,7 @@ func TestBrowserPaintsCharts(t *testing.T) {
 	}
 }
 
-// minutes are samples of the time before now.
+// minutes returns a full history that ends now.
 func minutes() (samples []sample) {
 	now, served := time.Now(), int64(0)
 	for i := range int64(maxSamples) {
@@ -158,8 +156,8 @@ func minutes() (samples []sample) {
 	return samples
 }
 
-// blue counts the points of the charts' colour, whose green lies between red and
-// blue, on the way from the line to the background. Links have no such blue.
+// blue counts the points in the charts' colour, whose green lies between red and blue on
+// the way from the line to the background. No link has such a blue.
 func blue(t *testing.T, file string) (n int) {
 	t.Helper()
 	f, err := os.Open(file)

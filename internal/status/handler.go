@@ -1,7 +1,7 @@
 package status
 
-// handler.go answers the requests for the status: only GET and HEAD, uncached, and with
-// the same snapshot in every form.
+// handler.go answers requests for the status: GET and HEAD only, uncached, with the same
+// snapshot in every format.
 
 import (
 	"encoding/json"
@@ -13,25 +13,25 @@ import (
 	"time"
 )
 
-// A Handler shows the processes that Take returns, in the form that the query
-// format= or the Accept field asks for. S is what a process counts.
+// A Handler shows the processes that Take returns, in the format that the query format= or
+// the Accept field asks for. S holds a process's counters.
 type Handler[S any] struct {
-	Table func(*S) []Metric // the names of what an S holds, and where
+	Table func(*S) []Metric // names the values of an S, with pointers to them
 	Add   func(sum, more *S, ended bool)
 	Take  func() Snapshot[S] // safe for concurrent use
 
-	byPid   bool // Prometheus gets the process id as a label
+	byPid   bool // label the metrics with the process id
 	history history
 }
 
-// Of returns a handler for the processes that take returns, which counts as h
-// does, and labels them.
+// Of returns a Handler for the processes that take returns. It has h's table, and labels
+// metrics by process.
 func (h *Handler[S]) Of(take func() Snapshot[S]) *Handler[S] {
 	return &Handler[S]{Table: h.Table, Add: h.Add, Take: take, byPid: true}
 }
 
-// Record adds a snapshot to what the page shows of the last minutes. Each request
-// does so too. More than one a second are dropped.
+// Record adds a snapshot to the history on the page. Each request adds one too. Record
+// drops a snapshot that comes less than a second after the last one.
 func (h *Handler[S]) Record(snap Snapshot[S]) {
 	rows := h.Table(&snap.Total)
 	s := sample{
@@ -44,7 +44,7 @@ func (h *Handler[S]) Record(snap Snapshot[S]) {
 	h.history.add(s)
 }
 
-// value is the sum of the rows of that name.
+// value returns the sum of the rows with this name.
 func value(rows []Metric, name string) (n int64) {
 	for _, m := range rows {
 		if m.Name == name {
@@ -98,9 +98,9 @@ func format(r *http.Request) string {
 	return "text"
 }
 
-// isPrometheus reports whether a Prometheus server sent the Accept field. It
-// names the versions of its text formats, or protobuf, which it does not insist
-// on. Browsers name no version.
+// isPrometheus reports whether the Accept field comes from a Prometheus server. Prometheus
+// names the versions of its text formats, or protobuf, which it does not insist on. No
+// browser names a version.
 func isPrometheus(accept string) bool {
 	for _, s := range []string{"openmetrics-text", "io.prometheus.client", "version=0.0.4", "version=1.0.0"} {
 		if strings.Contains(accept, s) {
@@ -110,7 +110,7 @@ func isPrometheus(accept string) bool {
 	return false
 }
 
-// writeJSON writes the fields of the total, and beside them the processes.
+// writeJSON writes the fields of the total, and the processes beside them.
 func (h *Handler[S]) writeJSON(w io.Writer, snap Snapshot[S]) {
 	total, err := json.Marshal(snap.Total)
 	if err != nil {
@@ -123,8 +123,8 @@ func (h *Handler[S]) writeJSON(w io.Writer, snap Snapshot[S]) {
 	fmt.Fprintf(w, "%s,\"Processes\":%s}\n", strings.TrimSuffix(string(total), "}"), processes)
 }
 
-// writePrometheus writes each metric of each process, so that Prometheus adds
-// them up, and sees that the counters of a new process begin at zero.
+// writePrometheus writes each metric for each process, so that Prometheus can sum them and
+// sees that a new process's counters start at zero.
 func (h *Handler[S]) writePrometheus(w io.Writer, snap Snapshot[S]) {
 	tables := make([][]Metric, len(snap.Processes))
 	for i := range snap.Processes {
@@ -178,7 +178,7 @@ func (h *Handler[S]) labels(p *Process[S], label string) string {
 	return ""
 }
 
-// writeText is for a terminal without a browser.
+// writeText writes the status for a terminal without a browser.
 func (h *Handler[S]) writeText(w io.Writer, snap Snapshot[S]) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PID\tSTATE\tAGE\tREQUESTS\tBUSY\tMEMORY\tWORKS ON")

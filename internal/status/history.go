@@ -1,6 +1,6 @@
 package status
 
-// history.go keeps the last minutes, at most one sample a second, in a ring of fixed
+// history.go keeps samples of the last minutes, at most one a second, in a ring of fixed
 // size.
 
 import (
@@ -13,22 +13,22 @@ const (
 	historyInterval = time.Second
 	maxSamples      = int(historyTime / historyInterval)
 
-	// leastInterval lets a ticker of historyInterval be a little early.
+	// leastInterval allows a tick that is a little early.
 	leastInterval = historyInterval * 9 / 10
 
-	// rateTime is how long the rate shown as the present one is taken over.
+	// rateTime is the time over which the present rate is averaged.
 	rateTime = 5 * time.Second
 )
 
 type sample struct {
 	at                           time.Time
-	served, busy, memory, number int64 // number of processes
+	served, busy, memory, number int64 // number is that of processes
 }
 
 type history struct {
 	mu      sync.Mutex
 	samples []sample // a ring once it is full
-	next    int      // the oldest one, when it is full
+	next    int      // index of the oldest sample once the ring is full
 }
 
 // add drops a sample that comes too soon after the last one.
@@ -47,7 +47,7 @@ func (h *history) add(s sample) {
 	h.next = (h.next + 1) % n
 }
 
-// since returns the samples of the time that is shown, the oldest first.
+// since returns the samples within the time shown, oldest first.
 func (h *history) since(now time.Time) (last []sample) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -63,7 +63,7 @@ func (h *history) since(now time.Time) (last []sample) {
 // A point is a value at so many seconds before now.
 type point struct{ ago, value float64 }
 
-// points are the values of samples, by value.
+// points returns one value of each sample.
 func points(samples []sample, now time.Time, value func(sample) int64) (ps []point) {
 	for _, s := range samples {
 		ps = append(ps, point{now.Sub(s.at).Seconds(), float64(max(0, value(s)))})
@@ -71,7 +71,7 @@ func points(samples []sample, now time.Time, value func(sample) int64) (ps []poi
 	return ps
 }
 
-// rates are the requests a second between samples.
+// rates returns the requests per second between successive samples.
 func rates(samples []sample, now time.Time) (ps []point) {
 	for i := 1; i < len(samples); i++ {
 		ps = append(ps, point{now.Sub(samples[i].at).Seconds(), rate(samples[i-1], samples[i])})
@@ -87,7 +87,7 @@ func rate(from, to sample) float64 {
 	return float64(max(0, to.served-from.served)) / seconds
 }
 
-// rateNow is the rate of the last seconds.
+// rateNow returns the request rate of the last few seconds.
 func rateNow(samples []sample) float64 {
 	if len(samples) < 2 {
 		return 0

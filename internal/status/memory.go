@@ -11,8 +11,8 @@ import (
 	"strconv"
 )
 
-// Resident returns what process pid has in memory, in bytes. It is 0 where that
-// can't be known: Linux tells it.
+// Resident returns the resident memory of process pid in bytes, or 0 if the system doesn't
+// report it. Linux does.
 func Resident(pid int) int64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	fields := bytes.Fields(text)
@@ -23,8 +23,8 @@ func Resident(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// OwnMemory returns what this process has in memory or, where only that is known,
-// what the Go runtime has from the system.
+// OwnMemory returns this process's resident memory or, where the system doesn't report it,
+// the memory that the Go runtime has from the system.
 func OwnMemory() int64 { return cmp.Or(Resident(os.Getpid()), goMemory()) }
 
 func goMemory() int64 {

@@ -1,8 +1,8 @@
 package status
 
-// page.go is the page for people. It loads nothing from elsewhere, works without
-// scripts, and says as much in a terminal as in colour. Its own script replaces what
-// changes, once a second, by the same parts of a newer page.
+// page.go writes the page for people. It loads nothing from elsewhere, works without
+// scripts, and says everything in words as well as in colour, for terminals. Its script
+// replaces the parts that change, once a second, by those of a newer page.
 
 import (
 	"bufio"
@@ -24,7 +24,7 @@ var style string
 //go:embed page.js
 var script string
 
-// contentPolicy lets nothing run but our own script, whatever a URI has in it.
+// contentPolicy lets only our own script run, whatever a URI contains.
 var contentPolicy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" +
 	"; script-src " + hash(script) + "; style-src " + hash(style)
 
@@ -33,7 +33,7 @@ func hash(s string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// A paper is what a page is written on. It escapes every string.
+// A paper is the output that a page is written to. It escapes every string.
 type paper struct{ *bufio.Writer }
 
 func (p paper) f(format string, args ...any) {
@@ -95,7 +95,7 @@ func (h *Handler[S]) writeCharts(p paper, now time.Time) {
 	p.f("</section>\n")
 }
 
-// series draws the values of samples.
+// series draws one value of each sample.
 func (p paper) series(name string, samples []sample, now time.Time, value func(sample) int64, words func(float64) string) {
 	last := 0.0
 	ps := points(samples, now, value)
@@ -105,14 +105,14 @@ func (p paper) series(name string, samples []sample, now time.Time, value func(s
 	p.chart(name, ps, words(last), words)
 }
 
-// The size of a chart's canvas: a unit is a second wide.
+// The size of a chart's canvas. One unit of width is a second.
 const (
 	chartWidth  = int(historyTime / time.Second)
 	chartHeight = 60
 )
 
-// chart draws points, the newest at the right, and tells the present value and
-// the highest one in words.
+// chart draws points, newest at the right, and states the present and the highest value in
+// words.
 func (p paper) chart(name string, ps []point, present string, words func(float64) string) {
 	top := 0.0
 	for _, q := range ps {
@@ -169,7 +169,7 @@ func (h *Handler[S]) writeProcesses(p paper, snap Snapshot[S]) {
 	p.f("</tbody>\n</table>\n")
 }
 
-// unbroken keeps a number beside its unit.
+// unbroken keeps a number and its unit on one line.
 func unbroken(s string) string { return strings.ReplaceAll(s, " ", "\u00a0") }
 
 func (h *Handler[S]) writeNumbers(p paper, snap Snapshot[S]) {

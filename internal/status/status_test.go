@@ -15,7 +15,7 @@ import (
 	"unicode"
 )
 
-// counts is what the processes of these tests count.
+// counts are the counters of a process in these tests.
 type counts struct{ Busy, MostBusy, OK, Failed int64 }
 
 func (c *counts) table() []Metric {
@@ -29,7 +29,7 @@ func (c *counts) table() []Metric {
 
 func (c *counts) add(more *counts, ended bool) { Merge(c.table(), more.table(), ended) }
 
-// newHandler shows the processes, as they are when it is asked.
+// newHandler returns a Handler that shows the processes in their state at each request.
 func newHandler(ps *[]Process[counts]) *Handler[counts] {
 	one := &Handler[counts]{Table: (*counts).table, Add: (*counts).add}
 	h := one.Of(nil)
@@ -92,7 +92,7 @@ func TestPageShowsSumsAndProcesses(t *testing.T) {
 	}
 }
 
-// cells are those of the table of processes.
+// cells returns the cells of the table of processes.
 func cells(page string) (rows [][]string) {
 	_, table, _ := strings.Cut(page, `<table class="processes">`)
 	table, _, _ = strings.Cut(table, "</table>")
@@ -106,8 +106,7 @@ func cells(page string) (rows [][]string) {
 	return rows
 }
 
-// Nothing of a URI is markup, moves the cursor of a terminal, or makes the page
-// big.
+// A hostile URI adds no markup, moves no terminal cursor, and does not make the page big.
 func TestHostileRequestsAreShownAsText(t *testing.T) {
 	uris := []string{
 		`/<script>alert(1)</script>`, `/"><img src=x onerror=alert(1)>`, "/'&amp;</td></table>", "/\x1b[2J\r\n\x00\x7f",
@@ -121,7 +120,7 @@ func TestHostileRequestsAreShownAsText(t *testing.T) {
 			t.Errorf("%.50q: %d scripts", uri, n)
 		}
 		if strings.Contains(page, "<img") || strings.Count(page, "</table>") != 2 || len(cells(page)) != 1 {
-			t.Errorf("%.50q is markup in %s", uri, page)
+			t.Errorf("%.50q became markup in %s", uri, page)
 		}
 		text := show(h, "/", "*/*").Body.String()
 		for _, form := range []string{page, text} {
@@ -145,7 +144,7 @@ func TestPageIsSelfContained(t *testing.T) {
 		t.Errorf("the page loads something: %q", found)
 	}
 	if !strings.Contains(page, `<noscript><meta http-equiv="refresh"`) {
-		t.Error("without a script the page stays as it is")
+		t.Error("without a script the page does not reload")
 	}
 	if got := w.Header().Get("Cache-Control"); got != "no-store" {
 		t.Errorf("Cache-Control: %q", got)
@@ -217,7 +216,7 @@ func TestPrometheusLabelsProcesses(t *testing.T) {
 	}
 }
 
-// The page draws each second of the last 5 minutes, and no more than that.
+// The page draws each second of the last 5 minutes and nothing older.
 func TestHistoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ps := twoProcesses()
@@ -225,7 +224,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		for range 20 * 60 {
 			ps[0].Stats.OK += 7
 			h.Record(h.Take())
-			h.Record(h.Take()) // too soon
+			h.Record(h.Take()) // dropped: too soon
 			time.Sleep(time.Second)
 		}
 		if n := len(h.history.samples); n != maxSamples {
@@ -242,12 +241,12 @@ func TestHistoryIsBounded(t *testing.T) {
 		}
 		time.Sleep(historyTime)
 		if left := h.history.since(time.Now()); len(left) > 1 {
-			t.Errorf("%d samples are older than what is shown", len(left))
+			t.Errorf("%d samples are older than the time shown", len(left))
 		}
 	})
 }
 
-// Whatever a process claims, its drawing stays inside the canvas.
+// Whatever values a process reports, its chart stays inside the canvas.
 func TestChartsStayInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ps := []Process[counts]{{Pid: 1}}
@@ -274,7 +273,7 @@ func TestChartsStayInside(t *testing.T) {
 	})
 }
 
-func TestWords(t *testing.T) {
+func TestDurationsAndBytesInWords(t *testing.T) {
 	for seconds, want := range map[float64]string{0: "0.0 s", 9.96: "10.0 s", 59.9: "59 s", 60: "1 min 0 s", 3700: "1 h 1 min", 90000: "1 d 1 h"} {
 		if got := duration(seconds); got != want {
 			t.Errorf("%v s: %q, want %q", seconds, got, want)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// line is a process in words.
+// line is a process's row in words.
 type line struct {
 	pid          int
 	state, age   string
@@ -17,7 +17,7 @@ type line struct {
 	work         []string
 }
 
-// maxWork is how many requests of a process are shown.
+// maxWork is the number of requests shown for each process.
 const maxWork = 5
 
 func (h *Handler[S]) line(p *Process[S]) line {
@@ -35,8 +35,8 @@ func (h *Handler[S]) line(p *Process[S]) line {
 	return l
 }
 
-// printable writes what does not print, and what changes the direction of text,
-// as escapes.
+// printable escapes characters that do not print, and those that change the direction of
+// text.
 func printable(s string, max int) string {
 	quoted := strconv.Quote(cut(s, max))
 	return quoted[1 : len(quoted)-1]

@@ -1,8 +1,7 @@
 package webserver
 
-// config.go writes the configuration files: a web server's own lines around the stanza
-// that a user copies. The stanza is used as it stands in its file, except for the
-// address.
+// config.go writes the configuration files: lines of its own around the stanza that a user
+// copies. Only the stanza's addresses and names are changed, as a user would change them.
 
 import (
 	"bytes"
@@ -19,46 +18,46 @@ import (
 // Kind is a web server's name.
 type Kind string
 
-// The web servers that are known.
+// The known web servers.
 const (
 	Nginx    Kind = "nginx"
 	Lighttpd Kind = "lighttpd"
 	Apache   Kind = "apache"
 )
 
-// Config says what a web server does.
+// Config describes what a web server does.
 type Config struct {
 	// Stanza is the file with the stanza to use.
 	Stanza string
 
-	// Server is the text to use where there is no Stanza: for nginx with its
-	// server blocks, in which LISTEN stands for the address to listen on.
+	// Server is the text to use if there is no Stanza. For nginx it has server blocks,
+	// in which LISTEN stands for the address to listen on.
 	Server string
 
-	// AsRoot lets a web server that root starts stay root, so that it may
-	// connect to every socket.
+	// AsRoot lets a web server started by root stay root, so that it can connect to
+	// every socket.
 	AsRoot bool
 
-	// Backend is the SCGI server's address; it takes the place of the stanza's.
-	// Nil: the web server starts Program by itself.
+	// Backend is the SCGI server's address, which replaces the stanza's. If it is nil,
+	// the web server starts Program itself.
 	Backend net.Addr
 
-	// WebSocket takes in the stanza's line for WebSocket, where it has one.
+	// WebSocket enables the stanza's line for WebSocket, if it has one.
 	WebSocket bool
 
-	// Program takes the place of the stanza's /srv/app.
+	// Program replaces the stanza's /srv/app.
 	Program string
 
-	// Extra is more directives, ahead of the stanza. MODULES stands in it for
-	// the folder of Apache's modules.
+	// Extra has more directives, placed before the stanza. MODULES stands for the folder
+	// of Apache's modules.
 	Extra string
 }
 
-// setup is what the kinds differ in.
+// setup is how the kinds differ.
 type setup struct {
 	programs  []string
-	pkg       string // Debian's
-	answersAs string // how its Server field begins
+	pkg       string // Debian's package
+	answersAs string // the prefix of its Server field
 	template  *template.Template
 	args      func(dir, conf string) []string
 }
@@ -67,7 +66,7 @@ var setups = map[Kind]setup{
 	Nginx: {
 		programs: []string{"nginx"}, pkg: "nginx", answersAs: "nginx",
 		template: template.Must(template.New("nginx").Parse(nginxConfig)),
-		// -e: no other log is opened before the configuration is read.
+		// -e keeps nginx from opening the default log before it reads the configuration.
 		args: func(dir, conf string) []string {
 			return []string{"-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")}
 		},
@@ -112,7 +111,7 @@ http {
 }
 `
 
-// The parseopts are Debian's.
+// The parseopts are those of Debian's configuration.
 const lighttpdConfig = `server.bind = "{{.Host}}"
 server.port = {{.Port}}
 server.document-root = "{{.Dir}}/htdocs"
@@ -158,7 +157,7 @@ LoadModule lbmethod_byrequests_module "{{.Modules}}/mod_lbmethod_byrequests.so"
 {{.Stanza}}{{.Server}}
 `
 
-// apacheModules is where distributions keep them.
+// apacheModules are the folders where distributions keep Apache's modules.
 var apacheModules = []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules", "/usr/libexec/apache2"}
 
 func (k Kind) writeConfig(t testing.TB, dir, addr string, c Config) (path string) {
@@ -200,8 +199,8 @@ func (k Kind) writeConfig(t testing.TB, dir, addr string, c Config) (path string
 	return path
 }
 
-// The words in a stanza that a user changes. For a unix socket a comment below
-// takes the place of the line with the port.
+// The words in a stanza that a user changes. For a unix socket, a commented line below
+// replaces the line with the port.
 const (
 	stanzaHost    = "127.0.0.1"
 	stanzaPort    = "4000"
@@ -237,7 +236,7 @@ func (c Config) apply(stanza, dir string) string {
 	return strings.NewReplacer(stanzaSocket, socket, stanzaProgram, c.Program).Replace(b.String())
 }
 
-// userOf is the user and group that a web server started by root runs as.
+// userOf returns the user and group that a web server started by root runs as.
 func userOf(t testing.TB, asRoot bool) (name, group string) {
 	t.Helper()
 	if asRoot {
@@ -258,7 +257,7 @@ func userOf(t testing.TB, asRoot bool) (name, group string) {
 
 var nginxConfPath = regexp.MustCompile(`--conf-path=(\S+)`)
 
-// copyParams puts the distribution's scgi_params where nginx looks for them.
+// copyParams copies the distribution's scgi_params to where nginx looks for it.
 func copyParams(t testing.TB, dir string) {
 	t.Helper()
 	about, err := Nginx.command(t, "-V").CombinedOutput()
@@ -286,6 +285,6 @@ func firstDir(t testing.TB, dirs []string) string {
 			return dir
 		}
 	}
-	t.Fatalf("none of %q is there", dirs)
+	t.Fatalf("none of %q exists", dirs)
 	return ""
 }

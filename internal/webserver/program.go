@@ -1,7 +1,7 @@
 package webserver
 
-// program.go finds the programs: the system's own, or another generation of them. One
-// run of the tests takes every web server from one place and asks each for its version.
+// program.go finds the web servers' programs: the system's, or others unpacked into a folder.
+// One run of the tests takes all of them from one place, and asks each for its version.
 
 import (
 	"fmt"
@@ -16,14 +16,14 @@ import (
 	"testing"
 )
 
-// rootVar names a folder into which "dpkg -x" has unpacked web servers and the
-// libraries they need. They are run in place of the system's.
+// rootVar names a folder into which "dpkg -x" has unpacked web servers and the libraries
+// they need. The tests run these instead of the system's.
 const rootVar = "SCGI_WEBSERVERS"
 
 // root is "" for the system's own web servers.
 func root() string { return strings.TrimSuffix(os.Getenv(rootVar), "/") }
 
-// Need ends the test if the web server is not installed.
+// Need skips or fails the test if the web server is not installed.
 func Need(t testing.TB, kind Kind) {
 	t.Helper()
 	kind.find(t)
@@ -44,9 +44,9 @@ func (k Kind) find(t testing.TB) (program string) {
 	return ""
 }
 
-// command is a run of the web server's program. An unpacked one is started by
-// the loader and with the libraries that it was built for, which may be newer
-// than the system's. What it starts in turn gets the system's.
+// command returns a command that runs the web server. It starts an unpacked program with the
+// loader and libraries that the program was built for, which may be newer than the system's.
+// The program's own children get the system's.
 func (k Kind) command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	program := k.find(t)
@@ -60,7 +60,7 @@ func (k Kind) command(t testing.TB, args ...string) *exec.Cmd {
 	return exec.Command(loader, append([]string{"--library-path", path, program}, args...)...)
 }
 
-// firstOf is the first file that matches one of patterns, or "".
+// firstOf returns the first file that matches one of the patterns, or "".
 func firstOf(patterns ...string) string {
 	for _, p := range patterns {
 		if found, _ := filepath.Glob(p); len(found) > 0 {
@@ -70,15 +70,15 @@ func firstOf(patterns ...string) string {
 	return ""
 }
 
-// NeedProgram returns the path of the first of these that is installed. If none
-// is it ends the test, and names Debian's package.
+// NeedProgram returns the path of the first installed program among names. If none is
+// installed, it skips or fails the test with the name of Debian's package.
 func NeedProgram(t testing.TB, pkg string, names ...string) (path string) {
 	t.Helper()
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
-		// Not in every user's PATH.
+		// Some users' PATH lacks /usr/sbin.
 		if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
 			return path
 		}
@@ -87,8 +87,8 @@ func NeedProgram(t testing.TB, pkg string, names ...string) (path string) {
 	return ""
 }
 
-// missing skips the test, or fails it where SCGI_INTEROP=1 says that nothing
-// may be missing.
+// missing skips the test, or fails it if SCGI_INTEROP=1 says that every program must be
+// installed.
 func missing(t testing.TB, message string) {
 	t.Helper()
 	if os.Getenv("SCGI_INTEROP") == "1" {
@@ -97,14 +97,13 @@ func missing(t testing.TB, message string) {
 	t.Skip(message)
 }
 
-// Version is a web server's version. Versions compare as arrays do not: use
-// Before.
+// Version is a web server's version. Compare versions with Before only.
 type Version [3]int
 
 var versionForm = regexp.MustCompile(`(\d+)\.(\d+)(?:\.(\d+))?`)
 
-// ParseVersion returns the first version in text, such as "1.23" or
-// "nginx/1.22.1". It is zero if there is none.
+// ParseVersion returns the first version in text, such as "1.23" or "nginx/1.22.1", or the
+// zero Version if there is none.
 func ParseVersion(text string) (v Version) {
 	m := versionForm.FindStringSubmatch(text)
 	for i := range v {
@@ -125,8 +124,8 @@ var (
 	versions   = map[Kind]Version{}
 )
 
-// VersionOf asks the web server's program for its version. It ends the test if
-// the web server is not installed.
+// VersionOf asks the web server's program for its version. It skips or fails the test if the
+// web server is not installed.
 func VersionOf(t testing.TB, kind Kind) Version {
 	t.Helper()
 	versionsMu.Lock()

@@ -2,9 +2,8 @@
 // server, for tests.
 package webserver
 
-// webserver.go runs the process: it starts on a free port and ends with its test. A web
-// server that is not installed skips the test, or fails it where SCGI_INTEROP=1 says
-// that all of them must be (program.go).
+// webserver.go runs the process: it starts on a free port and ends with its test. Without the
+// web server the test is skipped, or fails if SCGI_INTEROP=1 is set (program.go).
 
 import (
 	"bufio"
@@ -23,15 +22,15 @@ import (
 )
 
 const (
-	startTime = 20 * time.Second // for a server to answer, on a busy machine
-	stopTime  = 10 * time.Second // for it to end on SIGTERM
+	startTime = 20 * time.Second // until a server answers, even on a busy machine
+	stopTime  = 10 * time.Second // until it ends after SIGTERM
 	startPoll = 3 * time.Millisecond
-	tries     = 5 // with a port that may be taken before the server binds it
+	tries     = 5 // another process may take the port before the server binds it
 )
 
-// Start starts a web server of this kind as c says, and returns the address
-// that it serves HTTP on. It ends with the test, whose log gets the server's if
-// it has failed.
+// Start starts a web server of this kind, configured by c, and returns the address on which
+// it serves HTTP. The server ends with the test; if the test fails, its log gets the
+// server's.
 func Start(t testing.TB, kind Kind, c Config) (addr string) {
 	t.Helper()
 	kind.find(t)
@@ -51,8 +50,8 @@ func Start(t testing.TB, kind Kind, c Config) (addr string) {
 	}
 }
 
-// TempDir is t.TempDir with a path that is short enough for a unix socket, and
-// open to the user that a web server started by root runs as.
+// TempDir is t.TempDir with a path that is short enough for a unix socket, and open to the
+// user that a web server started by root runs as.
 func TempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "scgi")
@@ -70,7 +69,7 @@ func TempDir(t testing.TB) string {
 	return dir
 }
 
-// FreeAddr is an address that nobody listens on right now.
+// FreeAddr returns an address on which nobody listens at the moment.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,7 +86,7 @@ func start(t testing.TB, kind Kind, dir, conf, addr string) error {
 	if err != nil {
 		return err
 	}
-	defer output.Close() // the process has its own
+	defer output.Close() // the process has its own descriptor
 	cmd := kind.command(t, setups[kind].args(dir, conf)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
 	if err := cmd.Start(); err != nil {
@@ -109,9 +108,9 @@ func start(t testing.TB, kind Kind, dir, conf, addr string) error {
 	return nil
 }
 
-// owns reports whether the process has written its pid file. Each kind does that
-// after it has bound its port, so another process that answers there, such as
-// another test's, is not mistaken for this one.
+// owns reports whether the process has written its pid file. Each kind does that after it has
+// bound its port, so a process of another test that answers there is not mistaken for this
+// one.
 func (k Kind) owns(dir string, pid int) bool {
 	text, _ := os.ReadFile(filepath.Join(dir, string(k)+".pid"))
 	return strings.TrimSpace(string(text)) == strconv.Itoa(pid)
@@ -127,7 +126,7 @@ func awaitReady(ready func() bool, ended <-chan struct{}) error {
 		case <-ended:
 			return errors.New("the process has ended")
 		case <-deadline.C:
-			return errors.New("it does not answer in time")
+			return errors.New("it did not answer in time")
 		case <-poll.C:
 			if ready() {
 				return nil
@@ -136,8 +135,8 @@ func awaitReady(ready func() bool, ended <-chan struct{}) error {
 	}
 }
 
-// serverName is what the server at addr calls itself. "OPTIONS *" is answered by
-// each of them, and passed on by none.
+// serverName returns the name that the server at addr gives itself. Each kind answers
+// "OPTIONS *" itself instead of passing it on.
 func serverName(addr string) string {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -167,7 +166,7 @@ func stop(t testing.TB, cmd *exec.Cmd, ended <-chan struct{}) {
 	}
 }
 
-// showLog shows what the web server has to say about a failed test.
+// showLog adds the web server's logs to that of a failed test.
 func showLog(t testing.TB, dir string) {
 	if !t.Failed() {
 		return

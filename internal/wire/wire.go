@@ -1,5 +1,5 @@
-// Package wire holds the grammar that both sides of SCGI share: numbers, names
-// and values as HTTP (RFC 9110) and CGI (RFC 3875) write them.
+// Package wire has the grammar that both sides of SCGI share: numbers, names and values as
+// HTTP (RFC 9110) and CGI (RFC 3875) write them.
 package wire
 
 import (
@@ -8,8 +8,8 @@ import (
 )
 
 // ParseDecimal parses a decimal number that consists of digits only. It returns
-// math.MaxInt64 and false for digits that overflow an int64, and -1 and false
-// for anything else.
+// math.MaxInt64 and false for digits that overflow an int64, and -1 and false for anything
+// else.
 func ParseDecimal(s string) (n int64, ok bool) {
 	if s == "" {
 		return -1, false
@@ -29,8 +29,7 @@ func ParseDecimal(s string) (n int64, ok bool) {
 	return n, true
 }
 
-// IsToken reports whether s can be the name of a header field (RFC 9110
-// §5.6.2).
+// IsToken reports whether s may be the name of a header field (RFC 9110 §5.6.2).
 func IsToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -41,8 +40,7 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
-// IsFieldValue reports whether s can be the value of a header field (RFC 9110
-// §5.5).
+// IsFieldValue reports whether s may be the value of a header field (RFC 9110 §5.5).
 func IsFieldValue(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -52,10 +50,9 @@ func IsFieldValue(s string) bool {
 	return true
 }
 
-// IsHopByHop reports whether the header field of this canonical name belongs to
-// a single connection (RFC 9110 §7.6.1). Connection and Upgrade are not among
-// them: SCGI passes both on when a request asks for an upgrade and when a reply
-// grants it.
+// IsHopByHop reports whether a header field, given by its canonical name, belongs to a
+// single connection (RFC 9110 §7.6.1). It reports false for Connection and Upgrade: SCGI
+// passes both on when a request asks for an upgrade and when a reply grants it.
 func IsHopByHop(name string) bool {
 	switch name {
 	case "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding":
@@ -64,15 +61,15 @@ func IsHopByHop(name string) bool {
 	return false
 }
 
-// Variable returns the name of the variable that carries the header field name
-// (RFC 3875 §4.1.18).
+// Variable returns the name of the variable that carries the header field name (RFC 3875
+// §4.1.18).
 func Variable(name string) string {
 	return "HTTP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 // FieldName returns the canonical name of the header field that the variable
-// "HTTP_" + variable carries, with a "-" for each "_". It returns false if that
-// is no token.
+// "HTTP_" + variable carries, with a "-" for each "_". It returns false if that is not a
+// token.
 func FieldName(variable string) (name string, ok bool) {
 	if f, ok := commonFields[variable]; ok {
 		return f, true
