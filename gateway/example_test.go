@@ -15,7 +15,7 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// Asking an SCGI server as a web server does, here over a unix socket.
+// A client that asks an SCGI server as a web server does, here over a unix socket.
 func ExampleTransport() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -27,7 +27,7 @@ func ExampleTransport() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	go scgi.Serve(l, nil) // answers with the variables
+	go scgi.Serve(l, nil) // replies with the request's variables
 	defer l.Close()
 
 	client := &http.Client{Transport: &gateway.Transport{Addr: addr}}
@@ -41,8 +41,8 @@ func ExampleTransport() {
 	// Output: 200 OK true <nil>
 }
 
-// A front end that authenticates, and mounts an app under a prefix. The app reads
-// REMOTE_USER as behind any web server.
+// A front end that authenticates users and mounts an app under a prefix. The app reads
+// REMOTE_USER as it does behind any web server.
 func ExampleTransport_Handler() {
 	l, err := scgi.Listen("127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,7 @@ func ExampleTransport_Handler() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/app/", func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
-		if user != "alice" || password != "secret" { // a real front end looks it up
+		if user != "alice" || password != "secret" { // a real front end checks a database
 			w.Header().Set("WWW-Authenticate", "Basic")
 			http.Error(w, "401 Unauthorized", http.StatusUnauthorized)
 			return
@@ -95,7 +95,7 @@ func ExampleTransport_Handler() {
 	// Output: alice reads /news of /app
 }
 
-// An HTTP front end for development, and for a host without a web server.
+// An HTTP front end for development, or for a host without a web server.
 func ExampleNew() {
 	l, err := scgi.Listen("127.0.0.1:0")
 	if err != nil {

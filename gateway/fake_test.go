@@ -1,8 +1,8 @@
 package gateway
 
-// fake_test.go has the SCGI servers that the tests run against: scripted ones on
-// sockets, and connections without a network. They parse and write SCGI themselves and
-// share no code with the package.
+// fake_test.go has the SCGI servers that the tests run against: scripted servers on sockets,
+// and connections without a network. They have their own SCGI code and share none with the
+// package.
 
 import (
 	"bufio"
@@ -23,15 +23,15 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// fakeConn is a connection at the fake server.
+// fakeConn is the fake server's end of a connection.
 type fakeConn struct {
 	net.Conn
 	t  *testing.T
 	in *bufio.Reader
 }
 
-// fakeServer serves each connection with script, on "tcp" or "unix". It returns
-// the address in Listen's grammar.
+// fakeServer runs script on each connection, on network "tcp" or "unix". It returns its
+// address in Listen's grammar.
 func fakeServer(t *testing.T, network string, script func(c *fakeConn)) string {
 	t.Helper()
 	addr, prefix := "127.0.0.1:0", ""
@@ -66,7 +66,7 @@ func newFakeConn(t *testing.T, c net.Conn) *fakeConn {
 	return &fakeConn{c, t, bufio.NewReader(c)}
 }
 
-// header reads the header block and returns its names and values in turn.
+// header reads the header block and returns its alternating names and values.
 func (c *fakeConn) header() []string {
 	size, _ := c.in.ReadString(':')
 	n, err := strconv.Atoi(strings.TrimSuffix(size, ":"))
@@ -102,10 +102,10 @@ func (c *fakeConn) request() (vars map[string]string, body string) {
 
 func (c *fakeConn) send(s string) { _, _ = io.WriteString(c, s) }
 
-// drain waits for the client to end the connection.
+// drain reads until the client ends the connection.
 func (c *fakeConn) drain() { _, _ = io.Copy(io.Discard, c.in) }
 
-// fakeAnswer is a script that reads a request and sends reply.
+// fakeAnswer returns a script that reads a request and sends reply.
 func fakeAnswer(reply string) func(*fakeConn) {
 	return func(c *fakeConn) {
 		c.request()
@@ -113,12 +113,12 @@ func fakeAnswer(reply string) func(*fakeConn) {
 	}
 }
 
-// stubConn is a connection without a peer. Read reads reply; Write calls write or
-// drops its bytes.
+// stubConn is a connection without a peer. Read returns reply; Write calls write, or drops
+// its bytes.
 type stubConn struct {
 	net.Conn // nil
 	reply    io.Reader
-	write    func([]byte) (int, error) // nil: takes all
+	write    func([]byte) (int, error) // nil accepts everything
 }
 
 func (c *stubConn) Read(p []byte) (int, error) { return c.reply.Read(p) }
@@ -135,18 +135,18 @@ func (c *stubConn) SetDeadline(time.Time) error      { return nil }
 func (c *stubConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *stubConn) SetWriteDeadline(time.Time) error { return nil }
 
-// dialed returns a Transport's DialContext that gives c.
+// dialed returns a DialContext function that returns c.
 func dialed(c net.Conn) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) { return c, nil }
 }
 
-// roundTripOn sends a request to a peerless connection that answers reply.
+// roundTripOn sends a request on a connection without a peer, and reads reply from it.
 func roundTripOn(method string, reply io.Reader) (*http.Response, error) {
 	req, _ := http.NewRequest(method, "http://fe.test/", nil)
 	return (&Transport{Addr: "x:1", DialContext: dialed(&stubConn{reply: reply})}).RoundTrip(req)
 }
 
-// replyChunkings are the ways in which a reply may arrive.
+// replyChunkings are the ways in which a reply may arrive in pieces.
 var replyChunkings = map[string]func(io.Reader) io.Reader{
 	"whole":       func(r io.Reader) io.Reader { return r },
 	"one byte":    iotest.OneByteReader,
@@ -156,7 +156,7 @@ var replyChunkings = map[string]func(io.Reader) io.Reader{
 
 var errTest = errors.New("a test's error")
 
-// shortTempDir returns a folder whose path leaves room for a socket's name.
+// shortTempDir returns a folder whose path is short enough for a socket.
 func shortTempDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "scgi")
 	if err != nil {
@@ -166,7 +166,7 @@ func shortTempDir(t testing.TB) string {
 	return dir
 }
 
-// sourceBody is a request's body that knows whether it was closed.
+// sourceBody is a request body that records whether it was closed.
 type sourceBody struct {
 	io.Reader
 	once   sync.Once
@@ -182,7 +182,7 @@ func (b *sourceBody) Close() error {
 	return nil
 }
 
-// wantClosed waits for Close, which may come a moment after the reply.
+// wantClosed waits for Close, which may come just after the reply.
 func (b *sourceBody) wantClosed(t *testing.T) {
 	t.Helper()
 	select {
@@ -192,5 +192,5 @@ func (b *sourceBody) wantClosed(t *testing.T) {
 	}
 }
 
-// readerFunc is a function as an io.Reader.
+// readerFunc makes a function an io.Reader.
 type readerFunc = scgitest.ReaderFunc

@@ -1,8 +1,8 @@
 package gateway
 
-// faults_test.go tests what goes wrong on either side: a reply that is damaged, reset or
-// paused at any byte, servers that are dead, and clients that are slow or go away. Each
-// ends in a clean answer or an error.
+// faults_test.go tests faults on either side: a reply that is damaged, reset or paused at any
+// byte, a server that is dead, and a client that is slow or goes away. Each ends in a clean
+// answer or an error.
 
 import (
 	"bufio"
@@ -35,7 +35,7 @@ func flip(s string, i int) string {
 	return string(b)
 }
 
-// faultyReplies are replies to damage.
+// faultyReplies are the replies to damage.
 var faultyReplies = []string{
 	"Status: 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\nhello world",
 	"HTTP/1.1 404 Not Found\r\nSet-Cookie: a=b\r\n\r\ngone",
@@ -43,8 +43,8 @@ var faultyReplies = []string{
 	"Status: 103\nLink: x\n\nStatus: 304\nEtag: x\n\n",
 }
 
-// readFuzzed checks FuzzReply's invariants: a bounded, clean header, and a body as
-// long as its Content-Length.
+// A reply with any bit flipped keeps FuzzReply's invariants: its header is bounded and clean,
+// and its body is as long as its Content-Length.
 func TestReplyWithEveryBitFlipped(t *testing.T) {
 	leak.Goroutines(t)
 	for _, raw := range faultyReplies {
@@ -54,7 +54,7 @@ func TestReplyWithEveryBitFlipped(t *testing.T) {
 	}
 }
 
-// A reply that is reset before its end is never a whole one.
+// A reply that is reset before its end never passes for a whole one.
 func TestReplyResetAtEveryByte(t *testing.T) {
 	leak.Descriptors(t)
 	leak.Goroutines(t)
@@ -78,7 +78,7 @@ func TestReplyResetAtEveryByte(t *testing.T) {
 	}
 }
 
-// A pause within a reply changes nothing, unless it is longer than ReadTimeout.
+// A pause within a reply changes nothing unless it is longer than ReadTimeout.
 func TestReplyPausedAtEveryByte(t *testing.T) {
 	for _, raw := range faultyReplies {
 		synctest.Test(t, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestReplyPausedAtEveryByte(t *testing.T) {
 						c.request()
 						c.send(raw[:n])
 						time.Sleep(pause)
-						io.WriteString(c.Conn, raw[n:]) // nobody may listen any more
+						io.WriteString(c.Conn, raw[n:]) // the client may be gone
 					})
 					req, _ := http.NewRequest("GET", "http://fe.test/", nil)
 					resp, err := tr.RoundTrip(req)
@@ -101,7 +101,7 @@ func TestReplyPausedAtEveryByte(t *testing.T) {
 					}
 				}
 			}
-			time.Sleep(time.Hour) // until every server has ended
+			time.Sleep(time.Hour) // lets every server end
 		})
 	}
 }
@@ -113,8 +113,8 @@ func TestGatewayCutReply(t *testing.T) {
 	if err == nil {
 		_, err = io.ReadAll(resp.Body)
 	}
-	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) { // the header may be cut too
-		t.Errorf("got %v, want an end that is too early", err)
+	if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) { // the cut may be in the header
+		t.Errorf("got %v, want an early end", err)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestGatewayClientGone(t *testing.T) {
 	<-asked
 	c.Close()
 	<-ended
-	srv.Close() // waits for the handler
+	srv.Close() // which waits for the handler
 	if log.Len() != 0 {
 		t.Errorf("logged: %s", log)
 	}
@@ -205,7 +205,7 @@ func TestGatewayErrors(t *testing.T) {
 	}
 }
 
-// fakeDead returns the address of a server that has ended.
+// fakeDead returns the address of a server that has exited.
 func fakeDead(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -215,8 +215,8 @@ func fakeDead(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A client that waits for the answer before it sends the rest of its body gets the
-// answer, and the rest is not taken for a request.
+// A client that waits for the answer before it sends the rest of its body gets the answer.
+// The rest is not taken for another request.
 func TestGatewayRefusesEarly(t *testing.T) {
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: fe.test\r\n\r\n"
 	for name, row := range map[string]struct {
@@ -231,7 +231,7 @@ func TestGatewayRefusesEarly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			leak.Goroutines(t)
 			quietLog(t)
-			row.tr.Addr = fakeServer(t, "tcp", func(*fakeConn) { t.Error("the server was asked") })
+			row.tr.Addr = fakeServer(t, "tcp", func(*fakeConn) { t.Error("the request reached the server") })
 			srv := httptest.NewServer(row.tr.Handler())
 			t.Cleanup(srv.Close)
 			c, in := rawHTTP(t, srv, "POST /upload HTTP/1.1\r\nHost: fe.test\r\n"+row.length+"\r\n\r\n3\r\nabc\r\n")
@@ -239,23 +239,23 @@ func TestGatewayRefusesEarly(t *testing.T) {
 				t.Errorf("got %v, want %d and the end of the connection", resp, row.status)
 			}
 			_, _ = io.WriteString(c, smuggled)
-			_ = c.(*net.TCPConn).CloseWrite() // net/http waits for a small rest
+			_ = c.(*net.TCPConn).CloseWrite() // or net/http waits for the rest, as it is small
 			if rest, _ := io.ReadAll(in); len(rest) != 0 {
-				t.Errorf("answered what was not asked: %q", rest)
+				t.Errorf("the rest was answered as a request: %q", rest)
 			}
 		})
 	}
 }
 
-// fullTransport is a Transport that has no place for a spool.
+// fullTransport is a Transport whose spool places are all taken.
 func fullTransport() *Transport {
 	tr := &Transport{MaxSpools: 1}
 	tr.spools.Add(1)
 	return tr
 }
 
-// Clients that upload slowly take places of the spool, but no workers. Once the
-// places are taken, uploads are refused and other requests are served.
+// Slow uploads take places in the spool but no workers. Once all places are taken, uploads
+// are refused and other requests are still served.
 func TestGatewaySlowClients(t *testing.T) {
 	leak.Goroutines(t)
 	quietLog(t)
@@ -291,7 +291,7 @@ func TestGatewaySlowClients(t *testing.T) {
 		}
 	}
 	if n := asked.Load(); n != 1 {
-		t.Errorf("the server was asked %d times for one page", n)
+		t.Errorf("the server got %d requests for one page", n)
 	}
 	_, _ = io.WriteString(c, "b")
 	if resp, body := readResponse(t, in, "POST"); resp.StatusCode != 200 || !strings.HasSuffix(body, "\nab") {
@@ -299,13 +299,12 @@ func TestGatewaySlowClients(t *testing.T) {
 	}
 	if _, in := post(1); true {
 		if resp, _ := readResponse(t, in, "POST"); resp.StatusCode != 200 {
-			t.Errorf("got %v, want 200 in the place that is free again", resp)
+			t.Errorf("got %v, want 200 once a place is free", resp)
 		}
 	}
 }
 
-// deadlines is a ResponseWriter that records each read deadline as the time until
-// then.
+// deadlines is a ResponseWriter that records each read deadline, as the time left until it.
 type deadlines struct {
 	*httptest.ResponseRecorder
 	set []time.Duration
@@ -320,7 +319,7 @@ func (d *deadlines) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// A body that stops arriving is given up after a minute, unless the http.Server has
+// The handler gives up a body that stops arriving after a minute, unless the http.Server has
 // a limit of its own.
 func TestGatewayBodyStops(t *testing.T) {
 	for limit, want := range map[time.Duration][]time.Duration{
@@ -341,7 +340,7 @@ func TestGatewayBodyStops(t *testing.T) {
 	}
 }
 
-// A spooled body holds no file and no place once it is sent.
+// Once it is sent, a spooled body holds neither a file nor a place.
 func TestGatewayReleasesSpool(t *testing.T) {
 	leak.TempFiles(t)
 	leak.Goroutines(t)
@@ -349,20 +348,20 @@ func TestGatewayReleasesSpool(t *testing.T) {
 	reply := make(chan struct{})
 	tr.Addr = fakeServer(t, "unix", func(c *fakeConn) {
 		c.request()
-		for tr.spools.Load() > 0 { // while the handler runs
+		for tr.spools.Load() > 0 { // until the body is sent
 			runtime.Gosched()
 		}
 		c.send("\n")
 		close(reply)
 	})
-	for _, upgrade := range []string{"", "\x7f"} { // ReverseProxy refuses the second
+	for _, upgrade := range []string{"", "\x7f"} { // ReverseProxy refuses the second value
 		req := httptest.NewRequest("POST", "http://fe.test/", io.LimitReader(zeroSource{}, 2*spoolMemory))
 		if upgrade != "" {
 			req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {upgrade}}
 		}
 		tr.Handler().ServeHTTP(httptest.NewRecorder(), req)
 		if n := tr.spools.Load(); n != 0 {
-			t.Errorf("%d places are held", n)
+			t.Errorf("%d places are still held", n)
 		}
 	}
 	<-reply

@@ -3,8 +3,8 @@
 // returns an HTTP front end.
 package gateway
 
-// gateway.go is the HTTP front end. The server gets the request as the client sent it,
-// none of its workers waits for a client's body, and every client gets an answer.
+// gateway.go is the HTTP front end. The server gets each request as the client sent it. No
+// worker of the server waits for a client's body, and every client gets an answer.
 
 import (
 	"cmp"
@@ -22,28 +22,28 @@ import (
 // bodyTimeout is nginx's client_body_timeout.
 const bodyTimeout = 60 * time.Second
 
-// New returns an HTTP front end to the SCGI server at addr, in the grammar of
-// scgi.Listen; empty is 127.0.0.1:4000. It is the [Transport.Handler] of a
-// Transport with that address:
+// New returns an HTTP front end to the SCGI server at addr. The grammar of addr is
+// that of scgi.Listen; empty means 127.0.0.1:4000. The front end is the
+// [Transport.Handler] of a Transport with that address:
 //
 //	http.ListenAndServe("127.0.0.1:8080", gateway.New("unix:/run/app.sock"))
 func New(addr string) http.Handler {
 	return (&Transport{Addr: addr}).Handler()
 }
 
-// Handler returns a handler that passes the requests of an [http.Server] on with
-// t, to 127.0.0.1:4000 if t has no Addr. t must not be changed afterwards.
+// Handler returns a handler that forwards the requests of an [http.Server] through
+// t. If t has no Addr, they go to 127.0.0.1:4000. t must not be changed afterwards.
 //
-// The handler is the web server for development, for tests, and for hosts that
-// only known clients reach. It is not a web server for the public. It does not
-// store replies, so a client that reads a long one slowly holds a worker of the
-// server; it has no limit on the requests of one client; and the timeouts for
-// headers and idle connections are those of the http.Server. Put nginx, lighttpd
-// or Apache in front of the public.
+// The handler is a web server for development, for tests, and for hosts that only
+// known clients can reach. Put nginx, lighttpd or Apache in front of the public
+// instead: the handler does not store replies, so a client that reads a long reply
+// slowly holds a worker of the server; it does not limit the requests of one
+// client; and the timeouts for headers and idle connections are those of the
+// http.Server.
 //
-// The server gets the client's address, and path, query, host and header fields as
-// the client sent them, also those of WebSocket and other upgrades. It does not
-// get Forwarded, X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto, since a
+// The server gets the client's address, and the path, query, host and header fields
+// as the client sent them, including those of WebSocket and other upgrades. It does
+// not get Forwarded, X-Forwarded-For, X-Forwarded-Host or X-Forwarded-Proto, since a
 // client could forge them.
 //
 // The handler reads a request's body to its end, within MaxSpoolBytes and
@@ -52,12 +52,12 @@ func New(addr string) http.Handler {
 // http.Server has a ReadTimeout. To stream uploads to the server, use t in a
 // [httputil.ReverseProxy]. Replies are streamed to the client.
 //
-// The handler answers a body over MaxSpoolBytes with 413, one that stops arriving
-// with 408, one over MaxSpools with 503, one that it can't store with 500, and a
-// request that can't be sent as SCGI with 400. If the server can't be reached, or
-// its reply breaks off before the body, the answer is 502, and 504 after a
-// timeout. Answers from 500 up are logged to slog.Default. If the reply breaks off
-// in its body, the client's connection is cut.
+// The handler answers with 413 if a body is larger than MaxSpoolBytes, 408 if it
+// stops arriving, 503 if MaxSpools bodies are spooled already, 500 if it can't be
+// stored, and 400 if a request can't be sent as SCGI. It answers with 502 if the
+// server can't be reached or its reply breaks off before the body, and with 504
+// after a timeout. It logs statuses from 500 up to slog.Default. If the reply breaks
+// off in its body, the handler closes the client's connection.
 func (t *Transport) Handler() http.Handler {
 	h := &handler{transport: t, addr: cmp.Or(t.Addr, defaultAddr)}
 	h.proxy = httputil.ReverseProxy{
@@ -96,7 +96,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(r.Context())
 		r.Body, r.ContentLength = body, body.size
 	}
-	w.Header()["Content-Type"] = nil // net/http adds none to a reply that has none
+	w.Header()["Content-Type"] = nil // keeps net/http from adding one
 	h.proxy.ServeHTTP(w, r)
 }
 
@@ -138,8 +138,8 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// passOn restores the query and the body, which ReverseProxy has changed: the
-// Transport closes the body.
+// passOn restores the query and the body that ReverseProxy has changed. The Transport
+// closes the body.
 func passOn(pr *httputil.ProxyRequest) {
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	if pr.Out.Body != nil {
@@ -147,7 +147,7 @@ func passOn(pr *httputil.ProxyRequest) {
 	}
 }
 
-// fail answers a request that has no reply.
+// fail answers a request for which there is no reply.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, reason := failure(err)
 	if status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {

@@ -1,7 +1,7 @@
 package gateway
 
-// gateway_test.go owns the tests of the built-in front end, with real HTTP
-// clients in front of it and scripted SCGI servers behind.
+// gateway_test.go tests the HTTP front end between real HTTP clients and scripted SCGI
+// servers.
 
 import (
 	"bufio"
@@ -33,7 +33,7 @@ func startGateway(t *testing.T, network string, script func(*fakeConn)) *httptes
 	return srv
 }
 
-// fakeEcho answers with the variables, one a line, and the body.
+// fakeEcho answers with the variables, one on each line, and the body.
 func fakeEcho(c *fakeConn) {
 	vars, body := c.request()
 	var b strings.Builder
@@ -106,7 +106,7 @@ func TestGatewayUploads(t *testing.T) {
 				data := strings.Repeat("x", size)
 				var body io.Reader = strings.NewReader(data)
 				if chunked {
-					body = io.MultiReader(body) // of no known length
+					body = io.MultiReader(body) // hides the length
 				}
 				resp, err := srv.Client().Post(srv.URL, "text/plain", body)
 				if err != nil {
@@ -130,7 +130,7 @@ func TestGatewayReplies(t *testing.T) {
 	for name, row := range map[string]struct {
 		request, reply string
 		status         int
-		header         http.Header // among others
+		header         http.Header // fields that the answer must have
 		body           string
 	}{
 		"HEAD":          {"HEAD / HTTP/1.1", "Content-Length: 5\nX-A: b\n\n", 200, http.Header{"Content-Length": {"5"}, "X-A": {"b"}}, ""},
@@ -164,7 +164,7 @@ func TestGatewayReplies(t *testing.T) {
 	}
 }
 
-// The client gets what the app flushes at once.
+// The client gets at once what the app flushes.
 func TestGatewayStreams(t *testing.T) {
 	for name, head := range map[string]string{"no length": "\n", "length": "Content-Length: 12\n\n"} {
 		t.Run(name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestGatewayStreams(t *testing.T) {
 				seen <- struct{}{}
 			}
 			if _, err := resp.Body.Read(make([]byte, 1)); err != io.EOF {
-				t.Errorf("at the end: %v", err)
+				t.Errorf("the reply ended with %v", err)
 			}
 		})
 	}
@@ -215,8 +215,8 @@ func TestGatewayUpgrade(t *testing.T) {
 	}
 }
 
-// A small request goes out in one write, since its body is at hand.
-func TestGatewaySendsAtOnce(t *testing.T) {
+// A small request goes out in a single write, since its body is already there.
+func TestGatewaySendsSmallRequestInOneWrite(t *testing.T) {
 	leak.Goroutines(t)
 	first := make(chan string, 2)
 	conn := &stubConn{write: func(p []byte) (int, error) { first <- string(p); return len(p), nil }}
@@ -230,7 +230,7 @@ func TestGatewaySendsAtOnce(t *testing.T) {
 	tr.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "http://fe.test/", strings.NewReader("hello")))
 }
 
-// A ReverseProxy over a Transport streams an upload.
+// A ReverseProxy with a Transport streams an upload.
 func TestReverseProxyStreamsUpload(t *testing.T) {
 	leak.Goroutines(t)
 	seen := make(chan struct{})
@@ -265,7 +265,7 @@ func TestGatewayBehindStripPrefix(t *testing.T) {
 	}
 }
 
-// The log has the client's URI, cut and not quoted: the slog.Handler quotes it.
+// The log has the client's URI, truncated but not quoted, since the slog.Handler quotes it.
 func TestGatewayLogsURI(t *testing.T) {
 	long := "/" + strings.Repeat("x", 1000)
 	for uri, want := range map[string]string{"/a%2Fb?\"|": "/a%2Fb?\"|", long: long[:200]} {
@@ -280,8 +280,8 @@ func TestGatewayLogsURI(t *testing.T) {
 	}
 }
 
-// Without an Addr every request goes to the server's default address, also one with
-// an scgi URL.
+// Without an Addr every request goes to the server's default address, even one with an scgi
+// URL.
 func TestGatewayDefaultAddr(t *testing.T) {
 	var dialed []string
 	tr := &Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {

@@ -1,8 +1,8 @@
 package gateway
 
-// reply.go reads the reply: the header block of RFC 3875 §6, as tolerantly as web
-// servers read it, and the body. A cut reply never passes for a whole one where that
-// can be known, and a header field that a web server would not pass on is refused.
+// reply.go reads the reply: the header block of RFC 3875 §6, as tolerantly as web servers
+// read it, and the body. It reports a truncated reply as an error wherever the truncation
+// shows, and refuses a header field that a web server would not pass on.
 
 import (
 	"bufio"
@@ -23,19 +23,19 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// maxInterim is the most 1xx replies before the final one, as in net/http.
+// maxInterim is the most 1xx replies before the final one, as in net/http's Transport.
 const maxInterim = 5
 
 var (
 	errReplyHeaderLimit = errors.New("gateway: the reply's header is longer than the limit")
 	errReplyInterim     = errors.New("gateway: too many 1xx replies")
-	errReplyName        = errors.New("gateway: the reply has a header field whose name is no token")
+	errReplyName        = errors.New("gateway: the reply has a header field whose name is not a token")
 	errReplyStatus      = errors.New("gateway: the reply's status is not three digits")
 	errReplyLength      = errors.New("gateway: the reply's Content-Length is not one decimal number")
 	errReplyEncoding    = errors.New("gateway: the reply has a Transfer-Encoding that is not chunked, or a Content-Length beside it")
 )
 
-// readReply reads the reply up to its body.
+// readReply reads the reply up to the start of its body.
 func (rt *roundTrip) readReply(req *http.Request) (*http.Response, error) {
 	for range maxInterim + 1 {
 		resp, err := rt.readHeader()
@@ -61,7 +61,7 @@ func (rt *roundTrip) readHeader() (*http.Response, error) {
 		return nil, rt.headerError(err)
 	}
 	for name := range header {
-		if !wire.IsToken(name) { // textproto lets spaces pass
+		if !wire.IsToken(name) { // textproto accepts spaces
 			return nil, fmt.Errorf("%w: %.64q", errReplyName, name)
 		}
 	}
@@ -75,8 +75,8 @@ func (rt *roundTrip) readHeader() (*http.Response, error) {
 	return resp, nil
 }
 
-// headerError returns the reason why the header could not be read. textproto
-// reports a cut line as malformed before it meets the error that cut it.
+// headerError returns the reason why reading the header failed with err. textproto reports a
+// truncated line as malformed before it sees the error that truncated it.
 func (rt *roundTrip) headerError(err error) error {
 	if rt.readErr != nil && rt.in.Buffered() == 0 {
 		err = rt.readErr
@@ -90,10 +90,10 @@ func (rt *roundTrip) headerError(err error) error {
 	return err
 }
 
-// readStatusLine reads HTTP's status line, which some apps send, if there is one.
+// readStatusLine reads an HTTP status line, which some apps send, if there is one.
 func readStatusLine(tp *textproto.Reader) (string, error) {
 	if first, err := tp.R.Peek(1); err != nil || first[0] != 'H' {
-		return "", nil // ReadMIMEHeader will meet the error
+		return "", nil // ReadMIMEHeader will return the error
 	}
 	if start, _ := tp.R.Peek(5); string(start) != "HTTP/" {
 		return "", nil
@@ -101,8 +101,9 @@ func readStatusLine(tp *textproto.Reader) (string, error) {
 	return tp.ReadLine()
 }
 
-// replyStatus returns the status of the status line, of the Status field or, without
-// both, of RFC 3875 §6.2. It begins with three digits. The field is removed.
+// replyStatus returns the status from the status line, from the Status field or, without
+// either, from the rules of RFC 3875 §6.2. The status begins with three digits. replyStatus
+// removes the field.
 func replyStatus(line string, header http.Header) (string, error) {
 	fields, ok := header["Status"]
 	header.Del("Status")
@@ -128,8 +129,8 @@ func parseStatus(s string) (string, error) {
 	return strings.TrimSpace(code + " " + reason), nil
 }
 
-// dropHopByHop removes the fields of this one connection, and completes those
-// by which net/http knows an upgrade: web servers add the Connection themselves.
+// dropHopByHop removes the fields that belong to this one connection. It adds the fields by
+// which net/http recognizes an upgrade: web servers add Connection themselves.
 func dropHopByHop(resp *http.Response) {
 	resp.TransferEncoding = resp.Header["Transfer-Encoding"]
 	for name := range resp.Header {
@@ -145,8 +146,7 @@ func dropHopByHop(resp *http.Response) {
 	}
 }
 
-// addBody sets the length and body of resp. It closes the connection of a reply
-// without a body.
+// addBody sets the length and body of resp. If there is no body, it closes the connection.
 func (rt *roundTrip) addBody(resp *http.Response) error {
 	rt.room = -1
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -177,7 +177,7 @@ func (rt *roundTrip) addBody(resp *http.Response) error {
 	return nil
 }
 
-// replyLength returns the Content-Length, or -1 without one.
+// replyLength returns the Content-Length, or -1 if there is none.
 func replyLength(values []string) (int64, error) {
 	length := int64(-1)
 	for i, value := range values {
@@ -190,14 +190,13 @@ func replyLength(values []string) (int64, error) {
 	return length, nil
 }
 
-// replyBody is a reply's body: left bytes of in, or all of it if left is negative.
-// It closes the connection after the last byte, so the trailer of a chunked body is
-// never read.
+// replyBody is a reply's body: left bytes of in, or all of in if left is negative. It closes
+// the connection after the last byte, so the trailer of a chunked body is never read.
 type replyBody struct {
 	rt     *roundTrip
-	in     io.Reader // rt.in, or the chunks in it
+	in     io.Reader // rt.in, or a decoder of its chunks
 	left   int64
-	err    error // the first error of Read
+	err    error // the first error that Read returned
 	closed atomic.Bool
 }
 
@@ -220,12 +219,12 @@ func (b *replyBody) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// outcome returns the error of a Read for which in returned err.
+// outcome returns the error for a Read in which in returned err.
 func (b *replyBody) outcome(err error) error {
 	switch {
 	case b.left == 0:
 		return io.EOF
-	case err == io.EOF && b.rt.ctx.Err() != nil: // perhaps because of it
+	case err == io.EOF && b.rt.ctx.Err() != nil: // perhaps cancellation caused the EOF
 		return context.Cause(b.rt.ctx)
 	case err == nil || err == io.EOF && b.left < 0:
 		return err
@@ -237,14 +236,14 @@ func (b *replyBody) outcome(err error) error {
 	return b.rt.reason(err)
 }
 
-// Close closes the connection, also if the request is still being sent.
+// Close closes the connection, even if the request is still being sent.
 func (b *replyBody) Close() error {
 	b.closed.Store(true)
 	b.rt.end()
 	return nil
 }
 
-// tunnel is the connection after a 101.
+// tunnel is the connection after a 101 reply.
 type tunnel struct {
 	in *bufio.Reader
 	rt *roundTrip
@@ -262,7 +261,7 @@ func (t *tunnel) Read(p []byte) (int, error) { return t.in.Read(p) }
 
 func (t *tunnel) Write(p []byte) (int, error) { return t.rt.conn.Write(p) }
 
-// CloseWrite shuts down the writing side, as an *net.TCPConn does.
+// CloseWrite shuts down the writing side, as *net.TCPConn does.
 func (t *tunnel) CloseWrite() error {
 	if c, ok := t.rt.conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()

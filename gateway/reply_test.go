@@ -1,6 +1,6 @@
 package gateway
 
-// reply_test.go owns the tests of reading replies.
+// reply_test.go tests reading replies.
 
 import (
 	"bufio"
@@ -21,7 +21,7 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// refusals are the reasons to refuse a reply in testdata/vectors/replies.json.
+// refusals maps the reasons in testdata/vectors/replies.json to a check of the error.
 var refusals = map[string]func(error) bool{
 	"the reply is cut":                        is(io.ErrUnexpectedEOF),
 	"a line is no field":                      func(err error) bool { return errors.As(err, new(textproto.ProtocolError)) },
@@ -48,7 +48,7 @@ func TestTransportReplies(t *testing.T) {
 	}
 }
 
-// Replies are the same over sockets, in one write and byte by byte.
+// Over sockets, replies are the same in one write and byte by byte.
 func TestTransportRepliesOnSockets(t *testing.T) {
 	leak.Goroutines(t)
 	for _, network := range []string{"tcp", "unix"} {
@@ -70,7 +70,7 @@ func TestTransportRepliesOnSockets(t *testing.T) {
 	}
 }
 
-// checkReply fails t unless the Transport made of a reply what v says.
+// checkReply fails t unless the Transport turned a reply into what v describes.
 func checkReply(t *testing.T, v scgitest.ReplyVector, resp *http.Response, err error) {
 	t.Helper()
 	var body []byte
@@ -79,7 +79,7 @@ func checkReply(t *testing.T, v scgitest.ReplyVector, resp *http.Response, err e
 	}
 	if v.Refuse != "" {
 		if refused := refusals[v.Refuse]; refused == nil || !refused(err) {
-			t.Errorf("got %v, want that %s", err, v.Refuse)
+			t.Errorf("got %v, want the refusal %q", err, v.Refuse)
 		}
 		return
 	}
@@ -97,11 +97,11 @@ func checkReply(t *testing.T, v scgitest.ReplyVector, resp *http.Response, err e
 		t.Errorf("header %q, want %q", resp.Header, v.Fields)
 	}
 	if resp.Proto != "HTTP/1.1" || resp.ProtoMajor != 1 || resp.ProtoMinor != 1 || resp.Request == nil {
-		t.Errorf("not whole: %+v", resp)
+		t.Errorf("incomplete: %+v", resp)
 	}
 }
 
-// wantLength is the ContentLength of the response: -1 if v does not say it.
+// wantLength is the ContentLength of the response, -1 if v has none.
 func wantLength(v scgitest.ReplyVector) int64 {
 	n, err := strconv.ParseInt(v.Fields.Get("Content-Length"), 10, 64)
 	switch {
@@ -119,8 +119,8 @@ func TestTransportReplyHeaderLimit(t *testing.T) {
 		for limit, want := range map[int]error{
 			len(head):     nil,
 			len(head) - 1: errReplyHeaderLimit,
-			5000:          errReplyHeaderLimit, // within the line
-			16:            errReplyHeaderLimit, // between the lines
+			5000:          errReplyHeaderLimit, // within a line
+			16:            errReplyHeaderLimit, // between lines
 			1:             errReplyHeaderLimit,
 			0:             nil, // the default
 			-1:            nil,
@@ -146,8 +146,8 @@ func TestTransportReplyHeaderLimit(t *testing.T) {
 	}
 }
 
-// A reply that is cut anywhere in its header, or before its Content-Length, is
-// an io.ErrUnexpectedEOF.
+// A reply that is cut anywhere in its header, or before its Content-Length is reached, ends
+// with io.ErrUnexpectedEOF.
 func TestTransportReplyCut(t *testing.T) {
 	const raw = "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 11\r\n\r\nhello world"
 	for how, chunked := range replyChunkings {
@@ -163,8 +163,8 @@ func TestTransportReplyCut(t *testing.T) {
 	}
 }
 
-// A chunked reply that is cut before its last chunk ends is an
-// io.ErrUnexpectedEOF, and malformed chunks are an error.
+// A chunked reply that is cut before the end of its last chunk ends with
+// io.ErrUnexpectedEOF. Malformed chunks are an error.
 func TestTransportReplyCutInChunks(t *testing.T) {
 	const raw = "Transfer-Encoding: chunked\n\n5\r\nhello\r\n6\r\n world\r\n0\r\n"
 	for how, chunked := range replyChunkings {
@@ -189,7 +189,7 @@ func TestTransportReplyCutInChunks(t *testing.T) {
 	}
 }
 
-// A reset is an error also without a Content-Length.
+// A reset is an error even without a Content-Length.
 func TestTransportReplyReset(t *testing.T) {
 	for _, raw := range []string{"", "A: b\n", "A: ", "A: b\n\nbody", "Content-Length: 9\n\nbody"} {
 		resp, err := roundTripOn("GET", io.MultiReader(strings.NewReader(raw), iotest.ErrReader(errTest)))
@@ -219,8 +219,8 @@ func TestTransportBodyReader(t *testing.T) {
 	}
 }
 
-// FuzzReply reads any bytes as a reply. Reading must not panic, nor return a header
-// over the limit, and the result must not depend on the pieces that arrive.
+// FuzzReply reads arbitrary bytes as a reply. Reading must not panic, nor return a header
+// over the limit, and the result must not depend on how the reply is split.
 func FuzzReply(f *testing.F) {
 	for _, v := range scgitest.Replies(f) {
 		f.Add(v.Method == http.MethodHead, []byte(v.Input))
@@ -238,8 +238,8 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// readFuzzed returns the result of reading reply as text. It sends nothing and
-// starts no goroutine, so that coverage depends on the input alone.
+// readFuzzed reads reply and returns the result as text. It sends nothing and starts no
+// goroutine, so that coverage depends on the input alone.
 func readFuzzed(t *testing.T, head bool, reply io.Reader) string {
 	const limit = 4096
 	method := http.MethodGet
@@ -255,7 +255,7 @@ func readFuzzed(t *testing.T, head bool, reply io.Reader) string {
 	close(rt.sent)
 	resp, err := rt.readReply(req)
 	switch {
-	case errors.Is(err, errReplyName): // of several names, any may be told
+	case errors.Is(err, errReplyName): // if several names are wrong, the error may show any
 		return errReplyName.Error()
 	case err != nil:
 		return err.Error()

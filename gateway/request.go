@@ -1,8 +1,8 @@
 package gateway
 
-// request.go makes a request ready to be sent: its variables (RFC 3875 §4.1) and its
-// body. No name is sent twice, and no header field of a client passes for a variable of
-// the web server.
+// request.go prepares a request for sending: its variables (RFC 3875 §4.1) and its body. It
+// sends no name twice, and a client's header field can't pass for a variable of the web
+// server.
 
 import (
 	"cmp"
@@ -20,10 +20,10 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// block is a header block under construction, without CONTENT_LENGTH.
+// block is a header block under construction. CONTENT_LENGTH is added last.
 type block struct {
 	b   strings.Builder
-	env map[string]string // of Transport.Env
+	env map[string]string // the result of Transport.Env
 	err error
 }
 
@@ -50,7 +50,7 @@ func (b *block) refuse(format string, args ...any) {
 	}
 }
 
-// variables returns the header block of req without CONTENT_LENGTH.
+// variables returns the header block of req, still without CONTENT_LENGTH.
 func (t *Transport) variables(req *http.Request) (string, error) {
 	var b block
 	if t.Env != nil {
@@ -89,14 +89,14 @@ func (b *block) addURL(req *http.Request) {
 	b.add("SCRIPT_NAME", "")
 	path := cmp.Or(u.Path, "/")
 	if u.Opaque != "" || path == "*" {
-		path = "" // a PATH_INFO begins with a slash
+		path = "" // PATH_INFO must begin with a slash
 	}
 	b.add("PATH_INFO", path)
 }
 
-// requestURI returns the URI as the client sent it, unless a handler has changed
-// the URL since. URL.RequestURI may differ from it: if the client left a byte
-// unencoded that URL encodes, it encodes the path anew and loses a %2F.
+// requestURI returns the URI as the client sent it, unless a handler has changed the URL
+// since. URL.RequestURI may differ from it: if the client left unencoded a byte that package
+// url encodes, URL.RequestURI encodes the path anew and loses a %2F.
 func requestURI(req *http.Request) string {
 	raw := req.RequestURI
 	if _, rest, ok := strings.Cut(raw, "://"); ok && raw[0] != '/' { // absolute form
@@ -109,8 +109,7 @@ func requestURI(req *http.Request) string {
 	return raw
 }
 
-// addServer adds the name and port of the Host, or those of the listener where
-// the Host lacks them.
+// addServer adds the name and port from Host, and takes from the listener what Host lacks.
 func (b *block) addServer(req *http.Request) {
 	host := url.URL{Host: requestHost(req)}
 	port := host.Port()
@@ -120,7 +119,7 @@ func (b *block) addServer(req *http.Request) {
 		scheme, usual = "https", "443"
 	}
 	local, _ := req.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if local != nil && req.RemoteAddr != "" { // req was received, not made here
+	if local != nil && req.RemoteAddr != "" { // a server received req
 		ip, listening, _ := net.SplitHostPort(local.String())
 		name, port = cmp.Or(name, ip), cmp.Or(port, listening)
 	}
@@ -134,8 +133,8 @@ func (b *block) addServer(req *http.Request) {
 
 func requestHost(req *http.Request) string { return cmp.Or(req.Host, req.URL.Host) }
 
-// addFields adds the header fields in the order of their names, and joins the
-// values of a repeated one.
+// addFields adds the header fields in the order of their names, and joins the values of a
+// repeated field.
 func (b *block) addFields(req *http.Request) {
 	fields := canonical(req.Header)
 	if values := fields["Content-Type"]; len(values) > 0 {
@@ -155,11 +154,11 @@ func (b *block) addFields(req *http.Request) {
 	}
 }
 
-// fieldValue returns the value to send for a header field, and whether to send it.
+// fieldValue returns the value to send for a header field, and whether to send the field.
 func fieldValue(name string, values []string, upgrade bool) (value string, ok bool) {
 	separator := ", "
 	switch name {
-	case "Content-Length", "Content-Type", "Host": // they have variables of their own
+	case "Content-Length", "Content-Type", "Host": // these have variables of their own
 		return "", false
 	case "Proxy": // HTTP_PROXY would configure a CGI program (CVE-2016-5385)
 		return "", false
@@ -168,13 +167,13 @@ func fieldValue(name string, values []string, upgrade bool) (value string, ok bo
 			return "", false
 		}
 	case "User-Agent":
-		if len(values) > 0 && values[0] == "" { // net/http's sign for none
+		if len(values) > 0 && values[0] == "" { // in net/http an empty value means none
 			return "", false
 		}
 	case "Cookie":
 		separator = "; "
 	}
-	// A field with a "_" would have the same variable as one with a "-".
+	// A field with a "_" would get the same variable as the field with a "-".
 	ok = len(values) > 0 && !wire.IsHopByHop(name) && !strings.Contains(name, "_")
 	return strings.Join(values, separator), ok
 }
@@ -196,15 +195,15 @@ func isUpgrade(fields http.Header) bool {
 	})
 }
 
-// outgoing is a request that is ready to be sent.
+// outgoing is a request ready to be sent.
 type outgoing struct {
 	head   []byte // the netstring
 	body   *requestBody
 	length int64
-	ready  bool // reading the body does not wait
+	ready  bool // reading the body does not block
 }
 
-// prepare makes req ready to be sent. It closes body if it fails.
+// prepare prepares req for sending. If it fails, it closes body.
 func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, error) {
 	block, err := t.variables(req)
 	if err == nil && body.none && req.ContentLength > 0 {
@@ -230,8 +229,8 @@ func (t *Transport) prepare(req *http.Request, body *requestBody) (*outgoing, er
 	return out, nil
 }
 
-// requestBody is a request's body. The first Close closes it, and its errors are
-// requestErrors, unlike the connection's.
+// requestBody is a request's body. Only the first Close closes it. Its errors are
+// requestErrors, to tell them from the connection's.
 type requestBody struct {
 	io.ReadCloser
 	none   bool
@@ -263,16 +262,16 @@ func (b *requestBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// abandon closes b while another goroutine may be waiting in Read. The Close of
-// some bodies, net/http's server's among them, waits for that Read.
+// abandon closes b while another goroutine may be blocked in Read. The Close of some bodies,
+// such as those of net/http's server, waits for that Read.
 func (b *requestBody) abandon() {
 	if !b.closed.Load() {
 		go b.Close()
 	}
 }
 
-// checkEnd looks for bytes of the body beyond its length. It may wait, since the
-// reader does not depend on it.
+// checkEnd looks for bytes of the body beyond its length. It may block, since the reader of
+// the reply does not depend on it.
 func (out *outgoing) checkEnd() error {
 	var one [1]byte
 	if n, _ := out.body.Read(one[:]); n > 0 {

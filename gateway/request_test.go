@@ -1,6 +1,6 @@
 package gateway
 
-// request_test.go owns the tests of what is sent.
+// request_test.go tests the bytes that a Transport sends.
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 	"example.com/scgi/internal/leak"
 )
 
-// sentBy returns what a Transport writes for req, and in how many writes. The
-// reply comes once the body is sent and closed.
+// sentBy returns what a Transport writes for req, and the number of writes. The reply comes
+// once the body is sent and closed.
 func sentBy(t *testing.T, req *http.Request) (sent string, writes int) {
 	t.Helper()
 	var b bytes.Buffer
@@ -34,7 +34,7 @@ func sentBy(t *testing.T, req *http.Request) (sent string, writes int) {
 		io.Closer
 	}{req.Body, closerFunc(func() error { close(done); return nil })}
 	go func() {
-		<-done // all was sent
+		<-done // everything was sent
 		io.WriteString(reply, "\n")
 		reply.Close()
 	}()
@@ -77,7 +77,7 @@ func TestTransportSendsHeaderBeforeSlowBody(t *testing.T) {
 		c.send("Status: 202\n\n")
 		c.drain()
 	})
-	body, _ := io.Pipe() // never gives a byte
+	body, _ := io.Pipe() // never delivers a byte
 	req, _ := http.NewRequest("POST", "http://fe.test/", body)
 	req.ContentLength = 9
 	resp, err := (&Transport{Addr: addr}).RoundTrip(req)
@@ -87,7 +87,7 @@ func TestTransportSendsHeaderBeforeSlowBody(t *testing.T) {
 	resp.Body.Close()
 }
 
-// Each row lists variables of a changed GET http://fe.test/.
+// Each row changes a GET of http://fe.test/ and lists variables of the result.
 func TestTransportVariables(t *testing.T) {
 	local := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 8090}
 	received := func(r *http.Request) {
@@ -101,7 +101,7 @@ func TestTransportVariables(t *testing.T) {
 			}
 		}
 	}
-	const none = "\x00" // not sent
+	const none = "\x00" // marks a variable that is not sent
 	for name, row := range map[string]struct {
 		change func(*http.Request)
 		want   map[string]string
@@ -172,7 +172,7 @@ func TestTransportVariables(t *testing.T) {
 	}
 }
 
-// Variables of Env replace the request's, and none is sent twice.
+// Variables of Env replace the request's, and no variable is sent twice.
 func TestTransportEnv(t *testing.T) {
 	req, _ := http.NewRequest("GET", "https://fe.test/app/x", nil)
 	req.Header.Set("X-A", "client")
@@ -267,7 +267,7 @@ func TestTransportTarget(t *testing.T) {
 	}
 }
 
-// A body of another length than its ContentLength is a requestError.
+// A body whose length differs from its ContentLength is a requestError.
 func TestTransportBodyLength(t *testing.T) {
 	for name, row := range map[string]struct {
 		body   string

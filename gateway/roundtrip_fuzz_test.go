@@ -16,9 +16,9 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// Invariants: a request that Transport sends without an error reaches an
-// http.Handler of the Server with the same method, URI, host, field and body; and
-// the reply's field and body come back as written, cleaned by the reply's rules.
+// Invariants: a request that Transport sends without an error reaches an http.Handler of the
+// Server with the same method, URI, host, field and body. The reply's field and body arrive
+// as written, apart from what the reply's rules remove.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("GET", "/a%20b?x=1&y", "example.com", "X-Field", "value", "body", 200)
 	f.Add("POST", "//x", "h:1", "Cookie", " a=1; b=2\t", strings.Repeat("b", 70000), 404)
@@ -58,12 +58,12 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		resp, err := t.RoundTrip(req)
 		if err != nil {
-			return // it can't be sent
+			return // Transport can't send it
 		}
 		answer, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusBadRequest && len(got) == 0 {
-			return // net/http would not have taken it
+			return // net/http would refuse it
 		}
 		r := <-got
 		if err != nil || resp.StatusCode != status {
@@ -91,7 +91,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// cleanValue returns the value that a client reads of a field set to s.
+// cleanValue returns the value that a client reads for a field set to s.
 func cleanValue(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -1,7 +1,7 @@
 package gateway
 
-// slow_linux_test.go owns the tests of servers that read a request slowly. Only
-// Linux reports their progress.
+// slow_linux_test.go tests servers that read a request slowly. Only Linux reports their
+// progress.
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// hastyConn is a connection whose timeouts are a millisecond. It calls onTimeout
-// after each.
+// hastyConn is a connection whose timeouts are a millisecond. It calls onTimeout after each
+// timeout.
 type hastyConn struct {
 	net.Conn
 	onTimeout func()
@@ -37,8 +37,8 @@ func (c *hastyConn) SetReadDeadline(time.Time) error {
 	return c.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 }
 
-// Write does not count a timeout while the send queue is empty: it passed before the
-// busy machine came to write.
+// Write ignores a timeout while the send queue is empty: on a busy machine the timeout may
+// expire before the write begins.
 func (c *hastyConn) Write(p []byte) (n int, err error) {
 	for {
 		n, err = c.Conn.Write(p)
@@ -63,15 +63,14 @@ func (c *hastyConn) see(err error) {
 	}
 }
 
-// buffered is a connection whose kernel's buffers can be made smaller than a
-// request.
+// buffered is a connection whose kernel buffers can be made smaller than a request.
 type buffered interface {
 	SetReadBuffer(int) error
 	SetWriteBuffer(int) error
 }
 
-// counting is an endless body whose parts differ, and checks what is written to it
-// against another.
+// counting is an endless body whose parts differ. It checks what is written to it against
+// what it produces.
 type counting struct {
 	n     int
 	wrong bool
@@ -96,15 +95,15 @@ func (c *counting) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// The Transport waits for a server that reads a little within each timeout, until
-// the server answers, and gives up on one that stops reading.
+// The Transport waits for a server that reads a little within each timeout until the server
+// answers. It gives up on a server that stops reading.
 func TestTransportSlowServer(t *testing.T) {
 	const size = 8 << 20
 	for _, network := range []string{"tcp", "unix"} {
 		for name, most := range map[string]int{"to the end": size, "then not": size / 2, "from the start not": 0} {
 			t.Run(network+" "+name, func(t *testing.T) {
 				leak.Goroutines(t)
-				take, took := make(chan struct{}), make(chan int) // some of it; how much that was
+				take, took := make(chan struct{}), make(chan int) // a request to read some; the number of bytes read
 				addr := fakeServer(t, network, func(c *fakeConn) {
 					_ = c.Conn.(buffered).SetReadBuffer(64 << 10)
 					c.header()
@@ -113,7 +112,7 @@ func TestTransportSlowServer(t *testing.T) {
 						if _, ok := <-take; !ok {
 							return
 						}
-						_ = c.Conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // there may be less
+						_ = c.Conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond)) // there may be less than that to read
 						n, _ := io.CopyN(&body, c.in, int64(min(left, 64<<10)))
 						if left -= int(n); left == 0 {
 							c.send(fmt.Sprintf("Status: 201\nX-Wrong: %t\n\n", body.wrong))
@@ -129,8 +128,8 @@ func TestTransportSlowServer(t *testing.T) {
 					}
 					return &hastyConn{c, func() {
 						before, _ := socket.Unsent(c)
-						// The server reads the rest at once: what only its
-						// kernel holds shows no progress.
+						// The server reads the rest at once: bytes that only its kernel holds
+						// show no progress.
 						for now, n := before, 1; asked < most && n > 0 && (now == before || now == 0); now, _ = socket.Unsent(c) {
 							take <- struct{}{}
 							n = <-took

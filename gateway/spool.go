@@ -1,7 +1,7 @@
 package gateway
 
-// spool.go reads request bodies to their end before they are sent. They are bounded in
-// size and in number, and their files are removed.
+// spool.go reads request bodies to their end before they are sent. It bounds their size and
+// number, and removes their files.
 
 import (
 	"bytes"
@@ -24,16 +24,15 @@ var (
 	errSpoolDisk = errors.New("gateway: the request's body can't be stored")
 )
 
-// spooled is a body that was read to its end. It is safe to close it while it is
-// read.
+// spooled is a body that was read to its end. Close is safe while another goroutine reads.
 type spooled struct {
 	io.Reader
 	size  int64
-	file  *os.File // nil: the body fits into memory
-	place func()   // gives the place among Transport.spools back, once
+	file  *os.File // nil if the body fits into memory
+	place func()   // returns the place in Transport.spools, once
 }
 
-// newSpool takes a place for a body. Close gives it back.
+// newSpool takes a place for a body. Close returns the place.
 func (t *Transport) newSpool() (*spooled, error) {
 	most := int64(cmp.Or(t.MaxSpools, defaultMaxSpools))
 	if n := t.spools.Add(1); most >= 0 && n > most {
@@ -43,7 +42,7 @@ func (t *Transport) newSpool() (*spooled, error) {
 	return &spooled{place: sync.OnceFunc(func() { t.spools.Add(-1) })}, nil
 }
 
-// maxSpool returns the most bytes that a spooled body may have.
+// maxSpool returns the largest size of a spooled body.
 func (t *Transport) maxSpool() int64 {
 	if t.MaxSpoolBytes < 0 {
 		return math.MaxInt64 - 1
@@ -109,14 +108,14 @@ func (s *spooled) fill(body io.Reader, limit int64) error {
 func (s *spooled) overflow(body io.Reader) error {
 	var first [1]byte
 	if _, err := io.ReadFull(body, first[:]); err != nil {
-		return err // io.EOF: all of it is in memory
+		return err // on io.EOF the whole body is in memory
 	}
 	file, err := os.CreateTemp("", "scgi-")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSpoolDisk, err)
 	}
 	s.file = file
-	_ = os.Remove(file.Name()) // a crash leaves no file, where an open one can be removed
+	_ = os.Remove(file.Name()) // where an open file can be removed, a crash leaves none behind
 	n, err := io.Copy(file, body)
 	s.size += 1 + n
 	if err == nil {
@@ -130,7 +129,7 @@ func (s *spooled) overflow(body io.Reader) error {
 	return err
 }
 
-// Close removes the file and gives the place back. It is idempotent.
+// Close removes the file and returns the place. It is idempotent.
 func (s *spooled) Close() error {
 	s.place()
 	if s.file == nil {

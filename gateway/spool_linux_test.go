@@ -10,7 +10,7 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// A full disk fails the request, but not as the request's fault.
+// A full disk fails the request, but the error does not blame the request.
 func TestSpoolFullDisk(t *testing.T) {
 	leak.TempFiles(t)
 	scgitest.LimitFileSize(t, spoolMemory)

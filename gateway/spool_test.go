@@ -1,6 +1,6 @@
 package gateway
 
-// spool_test.go owns the tests of bodies that are read before they are sent.
+// spool_test.go tests bodies that are read to their end before they are sent.
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func TestTransportSpools(t *testing.T) {
 	}
 }
 
-// No file is left if the context ends at the same time as the body.
+// No file is left behind if the context ends at the same time as the body.
 func TestTransportSpoolCancelled(t *testing.T) {
 	for range 20 {
 		leak.TempFiles(t)
@@ -95,7 +95,7 @@ func TestTransportSpoolNoDisk(t *testing.T) {
 	}
 }
 
-// MaxSpools bounds the bodies at one time, and Close gives a place back once.
+// MaxSpools bounds the bodies spooled at one time, and Close returns a place only once.
 func TestTransportMaxSpools(t *testing.T) {
 	for limit, want := range map[int]int{0: defaultMaxSpools, 3: 3, -1: 2 * defaultMaxSpools} {
 		tr := &Transport{MaxSpools: limit}

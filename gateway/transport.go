@@ -1,8 +1,8 @@
 package gateway
 
-// transport.go sends a request and reads its reply, at the same time. Every wait is
-// bounded, a cancelled context ends all of them, and a reply that can still be read is
-// not lost because sending the request failed.
+// transport.go sends a request and reads its reply at the same time. Every wait is bounded,
+// and cancelling the context ends all of them. A reply that can still be read is not lost
+// because sending the request failed.
 
 import (
 	"bufio"
@@ -25,21 +25,21 @@ import (
 )
 
 const (
-	// sendChunk is the most that one write sends, within one WriteTimeout. The
-	// kernel reports the progress on a unix socket by whole writes.
+	// sendChunk is the most that one write sends within one WriteTimeout. On a unix
+	// socket the kernel reports progress by whole writes.
 	sendChunk = 32 << 10
 
 	defaultAddr           = "127.0.0.1:4000" // scgi.DefaultAddr
 	defaultDialTimeout    = 60 * time.Second // nginx's scgi_connect_timeout
 	defaultReadTimeout    = 60 * time.Second // nginx's scgi_read_timeout
 	defaultWriteTimeout   = 60 * time.Second // nginx's scgi_send_timeout
-	defaultMaxHeaderBytes = 1 << 20          // net/http's own
+	defaultMaxHeaderBytes = 1 << 20          // as in net/http
 	defaultMaxSpoolBytes  = 1 << 30          // scgi.DefaultMaxBodyBytes
 	defaultMaxSpools      = 1024             // four times scgi.DefaultMaxWorkers
 )
 
-// Transport is an [http.RoundTripper] that speaks SCGI: it hands requests to an
-// SCGI server as a web server does. Its zero value is ready to use, and it is
+// Transport is an [http.RoundTripper] that speaks SCGI: it sends requests to an
+// SCGI server as a web server does. The zero value is ready to use. A Transport is
 // safe for concurrent use. As in scgi.Server, zero is the documented default of
 // each number, and negative is no limit.
 //
@@ -49,18 +49,18 @@ const (
 // HTTP_HOST, SERVER_NAME and the path come from the request's Host and URL, and
 // REMOTE_ADDR from its RemoteAddr. The path is PATH_INFO, and SCRIPT_NAME is
 // empty; Env can change both. The Transport does not send the header field Proxy,
-// fields with a "_" in their name, and fields of a single connection, except those
+// fields with a "_" in their name, or fields of a single connection, except those
 // of an upgrade.
 //
 // Each request has a connection of its own. A body of unknown length is spooled
 // first, since SCGI announces the length. The reply's body ends with
 // io.ErrUnexpectedEOF if the server ends it before its Content-Length; without
-// one, a cut can't be told from the end. A body in chunks (Transfer-Encoding),
-// which CGI does not have, is decoded and its trailer dropped. After a 101 the body is an
-// io.ReadWriteCloser over the connection, as net/http's is.
+// a Content-Length, truncation can't be told from the end. A chunked body
+// (Transfer-Encoding), which CGI does not have, is decoded and its trailer dropped.
+// After a 101 the body is an io.ReadWriteCloser over the connection, as in net/http.
 //
 // A request with a NUL byte or a line break in a variable fails before dialing.
-// Errors of the network are package net's; a cancelled context's is its cause.
+// Network errors are package net's; a cancelled context fails with its cause.
 type Transport struct {
 	// Addr is the server's address in the grammar of scgi.Listen, as in
 	// "127.0.0.1:4000" or "unix:/run/app.sock"; options after a "?" are
@@ -70,25 +70,25 @@ type Transport struct {
 	//
 	//	t.RegisterProtocol("scgi", &gateway.Transport{})
 	//
-	// A client that follows redirects can then be sent to any SCGI server that
-	// its host reaches, by any server that it asks.
+	// Any server that a client asks can then redirect it to any SCGI server that
+	// the client's host can reach.
 	Addr string
 
 	// Env returns variables to add to those of a request, such as REMOTE_USER
-	// and AUTH_TYPE from a front end that authenticates. They take the place of
-	// variables of the same name: SCRIPT_NAME, PATH_INFO and REQUEST_URI for an
-	// app under a prefix, HTTPS and REMOTE_ADDR behind another proxy. A name that
-	// is no token, CONTENT_LENGTH, SCGI, and a value with a NUL byte or a line
-	// break fail the request before anything is dialed.
+	// and AUTH_TYPE from a front end that authenticates. They replace variables
+	// of the same name: SCRIPT_NAME, PATH_INFO and REQUEST_URI for an app under a
+	// prefix, HTTPS and REMOTE_ADDR behind another proxy. The request fails before
+	// dialing if a name is not a token or is CONTENT_LENGTH or SCGI, or if a value
+	// has a NUL byte or a line break.
 	//
-	// The request is the one that RoundTrip gets; from Handler it is a copy of
-	// the client's, with its context. Env must not change it nor read its body.
-	// It is called once for each request, by several goroutines at a time.
+	// The request is the one passed to RoundTrip; from Handler it is a copy of
+	// the client's, with its context. Env must not change it or read its body.
+	// It is called once for each request, and must be safe for concurrent use.
 	Env func(*http.Request) map[string]string
 
-	// DialContext makes the connections. Nil is a net.Dialer that waits for
-	// 60 s at most, nginx's scgi_connect_timeout. On a connection without
-	// deadlines there are no timeouts but the context's.
+	// DialContext makes the connections. Nil means a net.Dialer that waits for
+	// 60 s at most, nginx's scgi_connect_timeout. A connection without deadlines
+	// has no timeout but the context's.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// MaxHeaderBytes bounds the reply's header block. Zero is 1 MiB.
@@ -121,7 +121,7 @@ type Transport struct {
 	spools atomic.Int64
 }
 
-// requestError is a fault of the request, not of the server that it was for.
+// requestError is an error in the request, as opposed to the server or the network.
 type requestError struct{ err error }
 
 func (e *requestError) Error() string { return "gateway: " + e.err.Error() }
@@ -132,8 +132,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.roundTrip(req, t.Addr)
 }
 
-// roundTrip sends req to the server at addr, or to that of its URL if addr is
-// empty.
+// roundTrip sends req to the server at addr, or to the server in its URL if addr is empty.
 func (t *Transport) roundTrip(req *http.Request, addr string) (*http.Response, error) {
 	ctx := req.Context()
 	body := newRequestBody(req.Body)
@@ -161,7 +160,8 @@ func (t *Transport) roundTrip(req *http.Request, addr string) (*http.Response, e
 	return resp, nil
 }
 
-// target returns where a Transport with this Addr sends a request for u.
+// target returns the network address to which a Transport with this Addr sends a request
+// for u.
 func target(addr string, u *url.URL) (network, address string, err error) {
 	scheme, rest, _ := strings.Cut(addr, ":")
 	switch {
@@ -187,24 +187,24 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	return (&net.Dialer{Timeout: defaultDialTimeout}).DialContext(ctx, network, addr)
 }
 
-// roundTrip is a request and its reply on a connection. One goroutine sends, and
-// the caller of RoundTrip reads.
+// roundTrip is a request and its reply on one connection. One goroutine sends, and the
+// caller of RoundTrip reads.
 type roundTrip struct {
 	ctx  context.Context
 	conn net.Conn
-	in   *bufio.Reader // over Read
+	in   *bufio.Reader // reads through Read
 	body *requestBody
 
 	readTimeout  time.Duration
 	writeTimeout time.Duration
 
-	queue   int                   // bytes that the server had not taken at the last look; the reader's once sent is closed
-	room    int                   // bytes left for the reply's header; negative: no limit
-	readErr error                 // the first error of Read
-	began   atomic.Bool           // the reply has begun
-	sent    chan struct{}         // closed when nothing more is sent
+	queue   int                   // bytes that the server had not taken at the last check; owned by the reader once sent is closed
+	room    int                   // bytes left for the reply's header; negative is no limit
+	readErr error                 // the first error that Read returned
+	began   atomic.Bool           // whether the reply has begun
+	sent    chan struct{}         // closed when sending has ended
 	failure atomic.Pointer[error] // why the connection was closed
-	unwatch func() bool           // of ctx
+	unwatch func() bool           // stops watching ctx
 	ended   sync.Once
 }
 
@@ -227,10 +227,9 @@ func (t *Transport) start(ctx context.Context, conn net.Conn, out *outgoing) *ro
 	return rt
 }
 
-// send sends the request. An error of the connection does not end the exchange,
-// since the server may have answered early: the reader finds out. The writing side
-// stays open: no web server shuts it down, and servers take that for a client that
-// has gone.
+// send sends the request. An error of the connection does not end the exchange, since the
+// server may have answered early: the reader finds out. The writing side stays open: no web
+// server shuts it down, and SCGI servers take a half-close for a client that went away.
 func (rt *roundTrip) send(out *outgoing) {
 	defer out.body.Close()
 	err := rt.sendAll(out)
@@ -246,8 +245,8 @@ func (rt *roundTrip) send(out *outgoing) {
 	}
 }
 
-// sendAll sends the header block, with the start of the body if that is at
-// hand, and then the body as it comes.
+// sendAll sends the header block, together with the start of the body if that is already
+// there, and then the body as it arrives.
 func (rt *roundTrip) sendAll(out *outgoing) error {
 	buf := slices.Grow(out.head, int(min(out.length, sendChunk)))
 	if !out.ready || out.length == 0 {
@@ -274,7 +273,7 @@ func (rt *roundTrip) sendAll(out *outgoing) error {
 	return nil
 }
 
-// write sends b. It fails once the server has taken nothing for writeTimeout.
+// write sends b. It fails if the server takes nothing for writeTimeout.
 func (rt *roundTrip) write(b []byte) error {
 	for len(b) > 0 {
 		_ = rt.conn.SetWriteDeadline(socket.Deadline(rt.writeTimeout))
@@ -288,7 +287,7 @@ func (rt *roundTrip) write(b []byte) error {
 	return nil
 }
 
-// took reports whether fewer bytes wait for the server than at the last call.
+// took reports whether the server has taken bytes since the last call.
 func (rt *roundTrip) took() bool {
 	n, _ := socket.Unsent(rt.conn)
 	fewer := n < rt.queue
@@ -296,11 +295,11 @@ func (rt *roundTrip) took() bool {
 	return fewer
 }
 
-// Read reads the reply. There is no deadline while the request is being sent,
-// since the server may be waiting for it.
+// Read reads the reply. It has no deadline while the request is being sent, since the server
+// may be waiting for the rest of the request.
 //
-// Read keeps its first error: a line reader above may take a line that the error
-// cut for a whole one, and read again.
+// Read keeps returning its first error. A line reader above may treat a line that the error
+// truncated as whole, and read again.
 func (rt *roundTrip) Read(p []byte) (n int, err error) {
 	if rt.readErr == nil {
 		n, rt.readErr = rt.readConn(p)
@@ -323,11 +322,11 @@ func (rt *roundTrip) readConn(p []byte) (int, error) {
 	if rt.room > 0 {
 		rt.room -= n
 	}
-	return n, nil // the next read meets the error again
+	return n, nil // the next Read returns the error
 }
 
-// waitForReply reads into p. Once the request is sent, it fails after a
-// readTimeout in which the server has taken nothing of the request either.
+// waitForReply reads into p. Once the request is sent, it fails after a readTimeout in which
+// the server has neither replied nor taken any of the request.
 func (rt *roundTrip) waitForReply(p []byte) (n int, err error) {
 	for {
 		if rt.isSent() {
@@ -349,13 +348,13 @@ func (rt *roundTrip) isSent() bool {
 	}
 }
 
-// fail closes the connection because of err.
+// fail closes the connection with err as the reason.
 func (rt *roundTrip) fail(err error) {
 	rt.failure.CompareAndSwap(nil, &err)
 	_ = rt.conn.Close()
 }
 
-// reason returns the cause of err, the connection's error.
+// reason returns the cause of the connection's error err.
 func (rt *roundTrip) reason(err error) error {
 	if failure := rt.failure.Load(); failure != nil {
 		err = *failure
@@ -363,8 +362,8 @@ func (rt *roundTrip) reason(err error) error {
 	return ctxOr(rt.ctx, err)
 }
 
-// end closes the connection once nobody reads the reply any more. The rest of the
-// request is dropped.
+// end closes the connection when the reply is no longer being read. The rest of the request
+// is dropped.
 func (rt *roundTrip) end() {
 	rt.ended.Do(func() {
 		rt.unwatch()
@@ -373,7 +372,7 @@ func (rt *roundTrip) end() {
 	})
 }
 
-// ctxOr returns the cause of ctx if it is cancelled, and err otherwise.
+// ctxOr returns the cause of ctx if ctx is cancelled, and err otherwise.
 func ctxOr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

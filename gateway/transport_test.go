@@ -1,7 +1,7 @@
 package gateway
 
-// transport_test.go owns the tests of an exchange over time: both directions at
-// once, timeouts, cancellation, and clean ends.
+// transport_test.go tests the course of an exchange: both directions at once, timeouts,
+// cancellation and clean ends.
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ func postFrom(ctx context.Context, body io.Reader, length int64) (*http.Request,
 	return req, closing
 }
 
-// A reply that comes before the server has read the body arrives whole.
+// A reply that is sent before the server has read the body arrives whole.
 func TestTransportEarlyReply(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTransportEarlyReply(t *testing.T) {
 	}
 }
 
-// A reply arrives also if sending the request has failed.
+// A reply arrives even if sending the request fails.
 func TestTransportReplyDespiteSendError(t *testing.T) {
 	leak.Goroutines(t)
 	failed := make(chan struct{})
@@ -79,7 +79,7 @@ func TestTransportReplyDespiteSendError(t *testing.T) {
 	body.wantClosed(t)
 }
 
-// The body goes out while the reply comes in.
+// The body is sent while the reply is being read.
 func TestTransportSendsWhileReading(t *testing.T) {
 	leak.Goroutines(t)
 	const size = 8 << 20
@@ -98,7 +98,7 @@ func TestTransportSendsWhileReading(t *testing.T) {
 	}
 }
 
-// halfCloser counts calls of CloseWrite. No web server shuts down its side.
+// halfCloser counts calls of CloseWrite. No web server half-closes an SCGI connection.
 type halfCloser struct {
 	net.Conn
 	closes int
@@ -123,14 +123,14 @@ func TestTransportNeverHalfCloses(t *testing.T) {
 	}
 }
 
-// The connection is closed at the Content-Length, also if the server keeps it open.
+// The Transport closes the connection at the Content-Length, even if the server keeps it open.
 func TestTransportClosesAtLength(t *testing.T) {
 	leak.Goroutines(t)
 	for _, raw := range []string{"Content-Length: 2\n\nab", "Content-Length: 0\n\n", "Status: 204\n\n", "Status: 304\n\n"} {
 		addr := fakeServer(t, "tcp", func(c *fakeConn) {
 			c.request()
 			c.send(raw)
-			c.drain() // until the client closes
+			c.drain() // until the client closes it
 		})
 		resp, err := (&http.Client{Transport: &Transport{Addr: addr}}).Get("http://fe.test/")
 		if err != nil {
@@ -219,8 +219,8 @@ func (c *hookConn) Write(p []byte) (int, error) {
 // dialFunc is Transport.DialContext.
 type dialFunc = func(context.Context, string, string) (net.Conn, error)
 
-// A request that is cancelled at any moment fails with the cause and leaves nothing
-// behind. Each row cancels at another moment, and its server does not reply.
+// A request that is cancelled at any moment fails with the cause and leaves nothing behind.
+// Each row cancels at another moment. The server never replies.
 func TestTransportCancel(t *testing.T) {
 	over := func(script func(*fakeConn), onWrite func()) dialFunc {
 		return func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -230,7 +230,7 @@ func TestTransportCancel(t *testing.T) {
 				c := newFakeConn(t, server)
 				script(c)
 				<-ctx.Done()
-				c.drain() // the client closes it
+				c.drain() // until the client closes it
 			}()
 			return &hookConn{client, onWrite}, nil
 		}
@@ -239,7 +239,7 @@ func TestTransportCancel(t *testing.T) {
 	for name, row := range map[string]struct {
 		length int64
 		dial   func(cancel func()) dialFunc
-		onRead bool // of the source
+		onRead bool // called when the source is read
 	}{
 		"before":   {1 << 20, func(cancel func()) dialFunc { cancel(); return over(nothing, nil) }, false},
 		"spooling": {-1, func(func()) dialFunc { return over(nothing, nil) }, true},
@@ -291,7 +291,7 @@ func TestTransportCancel(t *testing.T) {
 	}
 }
 
-// A cancelled request does not wait for a body whose source is stuck.
+// A cancelled request does not wait for a body whose source is blocked.
 func TestTransportCancelStuckBody(t *testing.T) {
 	for name, length := range map[string]int64{"spooled": -1, "sent": 9} {
 		t.Run(name, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestTransportCancelStuckBody(t *testing.T) {
 	}
 }
 
-// A cancelled request closes its body also if nobody reads the reply.
+// A cancelled request closes its body even if nobody reads the reply.
 func TestTransportCancelUnread(t *testing.T) {
 	leak.Goroutines(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -326,7 +326,7 @@ func TestTransportCancelUnread(t *testing.T) {
 	stuck.Close()
 }
 
-// Closing a reply early ends the sender, the connection and the source.
+// Closing a reply early ends the sender and closes the connection and the source.
 func TestTransportCloseEarly(t *testing.T) {
 	leak.Goroutines(t)
 	addr := fakeServer(t, "tcp", func(c *fakeConn) {
@@ -346,7 +346,7 @@ func TestTransportCloseEarly(t *testing.T) {
 	}
 }
 
-// pipeTransport is a Transport to script over a pipe, for a synctest bubble.
+// pipeTransport returns a Transport over a pipe to script, for a synctest bubble.
 func pipeTransport(t *testing.T, script func(c *fakeConn)) *Transport {
 	return &Transport{Addr: "x:1", DialContext: func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
@@ -358,7 +358,7 @@ func pipeTransport(t *testing.T, script func(c *fakeConn)) *Transport {
 	}}
 }
 
-// Each row has the time after which a request ends, and its error.
+// Each row has the time at which a request ends, and its error.
 func TestTransportTimeouts(t *testing.T) {
 	timeout := os.ErrDeadlineExceeded
 	slowly := func(c *fakeConn, reply string) {
@@ -389,7 +389,7 @@ func TestTransportTimeouts(t *testing.T) {
 		"answered instead": {func(c *fakeConn) { c.header(); slowly(c, "\nabc") }, quick, nil, 4 * 59 * time.Second, nil},
 		"slow server": {func(c *fakeConn) {
 			c.header()
-			for range 20 * sendChunk / 4096 { // less than a write in a minute
+			for range 20 * sendChunk / 4096 { // less than one write's worth in a minute
 				time.Sleep(30 * time.Second)
 				_, _ = io.CopyN(io.Discard, c.in, 4096)
 			}
@@ -417,7 +417,7 @@ func TestTransportTimeouts(t *testing.T) {
 				if took := time.Since(start).Truncate(time.Second); !errors.Is(err, row.err) || took != row.after {
 					t.Errorf("after %v: %v; want %v: %v", took, err, row.after, row.err)
 				}
-				time.Sleep(2 * time.Hour) // until every sleeper has ended
+				time.Sleep(2 * time.Hour) // lets every sleeper end
 			})
 		})
 	}
