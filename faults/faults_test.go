@@ -1,8 +1,8 @@
 package faults
 
-// faults_test.go breaks connections at every byte. A request then ends in a right
-// answer, a clear refusal or a clean close, and leaves nothing behind. A second parser,
-// in internal/scgitest, judges what is right.
+// faults_test.go breaks connections at every byte. Each request then ends in a right answer, a
+// clear refusal or a clean close, and leaves nothing behind. The second parser in
+// internal/scgitest decides what is right.
 
 import (
 	"errors"
@@ -23,13 +23,12 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// faultKinds are the listeners that every offset is tried on: each way that a
-// connection is read in.
+// faultKinds are the kinds of listener on which every offset is tried. Each reads its
+// connections in a different way.
 var faultKinds = []string{"unix", "tcp", "tcp portable"}
 
-// leavesNothing fails t if, once all that was begun after this call has ended, a
-// goroutine, a descriptor or a connection of s is left, or one that s did not
-// account for in exactly one way.
+// leavesNothing fails t if goroutines or descriptors from after this call are left at its
+// end, or if a connection of s is left or was not counted exactly once.
 func leavesNothing(t *testing.T, s *scgi.Server) {
 	t.Helper()
 	t.Cleanup(func() { addsUp(t, s.Stats()) })
@@ -37,15 +36,15 @@ func leavesNothing(t *testing.T, s *scgi.Server) {
 	leak.Goroutines(t)
 }
 
-// descriptorCheck fails t if more descriptors are open at its end than now. It
-// must be called before leakCheck, so as to come after it.
+// descriptorCheck fails t if more descriptors are open at its end than at the call. Call it
+// before leak.Goroutines, so that it runs after it.
 func descriptorCheck(t *testing.T) {
 	t.Helper()
-	listen(t, "tcp").Close() // the runtime's own are there from now on
+	listen(t, "tcp").Close() // opens the runtime's own descriptors
 	leak.Descriptors(t)
 }
 
-// descriptors is the number of open ones, where the system tells.
+// descriptors returns the number of open descriptors, on systems that list them.
 func descriptors() int {
 	names, _ := os.ReadDir("/proc/self/fd")
 	return len(names)
@@ -54,7 +53,7 @@ func descriptors() int {
 func addsUp(t *testing.T, st scgi.Stats) {
 	t.Helper()
 	if sum := st.Served + refusedBy(st) + st.Empty + st.TurnedAway; sum != st.Accepted {
-		t.Errorf("%d connections came to %d ends: %+v", st.Accepted, sum, st)
+		t.Errorf("%d connections were counted %d times: %+v", st.Accepted, sum, st)
 	}
 	if st.Open+st.Reading+st.Workers+st.Busy+st.Waiting+st.Abandoned != 0 {
 		t.Errorf("something is left: %+v", st)
@@ -82,8 +81,8 @@ func inParallel(n int, f func(i int)) {
 	all.Wait()
 }
 
-// onFaulty runs f with a server that echoes, for each of the kinds and
-// requests, and checks that nothing is left.
+// onFaulty runs f on an echo server for each kind of listener and each request, and checks
+// that nothing is left.
 func onFaulty(t *testing.T, f func(t *testing.T, addr net.Addr, request string)) {
 	for _, kind := range faultKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -95,13 +94,13 @@ func onFaulty(t *testing.T, f func(t *testing.T, addr net.Addr, request string))
 				f(t, l.Addr(), request)
 			}
 			if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
-				t.Errorf("afterwards: %+v", r)
+				t.Errorf("the next request got %+v", r)
 			}
 		})
 	}
 }
 
-// askRaw sends input and its end, and returns what comes back.
+// askRaw sends input, half-closes the connection, and returns the reply.
 func askRaw(t *testing.T, addr net.Addr, input string) string {
 	t.Helper()
 	c, err := net.Dial(addr.Network(), addr.String())
@@ -120,7 +119,7 @@ func askRaw(t *testing.T, addr net.Addr, input string) string {
 	return string(raw)
 }
 
-// checkAnswer compares what came back with what the grammar makes of the input.
+// checkAnswer compares a reply with the one that the grammar demands for the input.
 func checkAnswer(t *testing.T, input, raw string) {
 	t.Helper()
 	want := scgitest.Judge(input, false)
@@ -136,7 +135,7 @@ func checkAnswer(t *testing.T, input, raw string) {
 	}
 }
 
-// answered is the reply's status, body and X-Short.
+// answered returns the reply's status, body and X-Short.
 func answered(raw string) (status int, body, short string) {
 	head, body, _ := strings.Cut(raw, "\r\n\r\n")
 	head = strings.TrimPrefix(strings.TrimPrefix(head, "HTTP/1.1 "), "Status: ")
@@ -160,8 +159,8 @@ func TestResetAtEveryByte(t *testing.T) {
 	})
 }
 
-// sendAndReset ends the connection after input with a reset, or on a unix
-// socket, which has none, by closing both sides at once.
+// sendAndReset resets the connection after input. A unix socket has no reset, so there both
+// sides are closed at once.
 func sendAndReset(t *testing.T, addr net.Addr, input string) {
 	c, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
@@ -175,8 +174,8 @@ func sendAndReset(t *testing.T, addr net.Addr, input string) {
 	c.Close()
 }
 
-// One bit of each byte; all of them are tried, without a network, by
-// TestParsersAgreeOnEveryFlippedBit.
+// One bit of each byte is flipped. TestParsersAgreeOnEveryFlippedBit tries all bits, without a
+// network.
 func TestBitFlippedInEveryByte(t *testing.T) {
 	onFaulty(t, func(t *testing.T, addr net.Addr, request string) {
 		inParallel(len(request), func(n int) {
@@ -186,7 +185,7 @@ func TestBitFlippedInEveryByte(t *testing.T) {
 	})
 }
 
-// howItEnds answers with the body and how reading it ended.
+// howItEnds is a handler that answers with the body and with the error that ended it.
 var howItEnds = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	body, err := io.ReadAll(r.Body)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -196,8 +195,8 @@ var howItEnds = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	w.Write(body)
 })
 
-// A peer that pauses anywhere for less than the timeout is served; one that
-// pauses for longer gets a 408, or is dropped if nothing came from it.
+// A peer that pauses anywhere for less than the timeout is served. A peer that pauses longer
+// gets a 408, or is dropped if it has sent nothing.
 func TestPausedAtEveryByte(t *testing.T) {
 	const timeout = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -229,7 +228,7 @@ func askPaused(c net.Conn, request string, n int, pause time.Duration) string {
 		if n > 0 {
 			io.WriteString(c, request[:n])
 		}
-		time.Sleep(pause) // the bubble's time, not ours
+		time.Sleep(pause) // synctest's time
 		io.WriteString(c, request[n:])
 	})
 	raw, _ := io.ReadAll(c)

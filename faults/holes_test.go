@@ -1,7 +1,7 @@
 package faults
 
-// holes_test.go owns the holes that others have had, each with its number where
-// it has one: that they are closed here, and stay so.
+// holes_test.go tests that vulnerabilities known from other servers are closed here. Each has
+// its CVE or CWE number, if there is one.
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"example.com/scgi"
 )
 
-// handedOn is a handler that hands on what net/http's level makes of a request.
+// handedOn is a handler that reports the request as net/http's level sees it.
 func handedOn(got chan *http.Request) scgi.Handler {
 	return scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -23,12 +23,11 @@ func handedOn(got chan *http.Request) scgi.Handler {
 	}))
 }
 
-// CVE-2016-5385, httpoxy: a client's Proxy field must not become the
-// HTTP_PROXY that programs take for configuration.
+// CVE-2016-5385, httpoxy: a client's Proxy field must not become HTTP_PROXY, which programs
+// read as configuration.
 func TestHTTPoxy(t *testing.T) { checkHTTPoxy(t, "HTTP_PROXY") }
 
-// The names of fields, and on some systems those of variables, are one in
-// whatever case.
+// Field names, and on some systems variable names, are the same in any case.
 func TestHTTPoxyInAnyCase(t *testing.T) {
 	for _, name := range []string{"HTTP_proxy", "HTTP_Proxy", "HTTP_pRoXy"} {
 		checkHTTPoxy(t, name)
@@ -53,7 +52,7 @@ func checkHTTPoxy(t *testing.T, name string) {
 	}
 }
 
-// CWE-113, response splitting: no value ends a line, none begins the body.
+// CWE-113, response splitting: no value can end a line or begin the body.
 func TestResponseSplitting(t *testing.T) {
 	for _, evil := range []string{"x\r\nSet-Cookie: a=b", "x\nSet-Cookie: a=b", "x\rSet-Cookie: a=b", "x\r\n\r\n<script>", "x\n\n<script>", "\r\n\r\n<script>", "x\x00\r\n\v\f\x85"} {
 		raw := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) {
@@ -64,15 +63,15 @@ func TestResponseSplitting(t *testing.T) {
 			w.WriteHeader(302)
 			io.WriteString(w, "body")
 		}, get("/"))
-		r := parseReply(t, raw) // which takes no line that is none
+		r := parseReply(t, raw) // which fails on a malformed line
 		if r.Status != 302 || r.Body != "body" || slices.ContainsFunc(r.Header["Set-Cookie"], func(c string) bool { return !strings.HasPrefix(c, "n=") }) {
 			t.Errorf("%q got through: %q", evil, raw)
 		}
 	}
 }
 
-// What the handler says of its type is not guessed again, and what can't be
-// HTML is not called so.
+// The server does not sniff a reply whose type the handler has set, and does not call HTML
+// what can't be HTML.
 func TestSniffedHTML(t *testing.T) {
 	const page = "<html><script>evil()</script>"
 	for set, want := range map[string]string{"text/plain": "text/plain", "application/json": "application/json", "": "text/html; charset=utf-8"} {
@@ -89,8 +88,8 @@ func TestSniffedHTML(t *testing.T) {
 	}
 }
 
-// X_Forwarded_For and X-Forwarded-For are one variable. Neither hides the
-// other: both values are there, in their order, for an app that refuses two.
+// X_Forwarded_For and X-Forwarded-For become one variable. Neither hides the other: the app
+// sees both values in order, and can refuse the pair.
 func TestUnderscoreForDash(t *testing.T) {
 	l := listen(t, "unix")
 	got := make(chan *http.Request, 1)
@@ -99,16 +98,15 @@ func TestUnderscoreForDash(t *testing.T) {
 	if r := <-got; !slices.Equal(r.Header["X-Forwarded-For"], []string{"evil", "192.0.2.1"}) {
 		t.Errorf("%q", r.Header)
 	}
-	// One that no web server makes of a field passes for no other field.
+	// A variable that no web server makes from a field is not taken for a field.
 	ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "HTTP_HOST", "h", "HTTP_X-FORWARDED-FOR", "evil", "http_X_FORWARDED_FOR", "evil", "X_FORWARDED_FOR", "evil"))
 	if r := <-got; len(r.Header) != 1 || len(r.Header["X-Forwarded-For"]) != 1 {
 		t.Errorf("%q", r.Header)
 	}
 }
 
-// CWE-444, request smuggling: one length frames the body, and input that
-// disagrees on it is refused; a body of which the client has sent more can't be
-// read.
+// CWE-444, request smuggling: one length frames the body, and input with two different lengths
+// is refused. If the client has announced more than was passed on, reading the body fails.
 func TestLengthSmuggling(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -144,8 +142,7 @@ func TestLengthSmuggling(t *testing.T) {
 	}
 }
 
-// Who a client is, is the web server's word: no field of the client's passes
-// for it.
+// REMOTE_USER comes from the web server alone: no header field of the client sets it.
 func TestForgedUser(t *testing.T) {
 	l := listen(t, "unix")
 	got := make(chan *http.Request, 1)

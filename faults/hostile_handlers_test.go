@@ -1,8 +1,8 @@
 package faults
 
-// hostile_handlers_test.go runs handlers that end anywhere, keep what they were lent,
-// and write for each other. Each harms its own request only: after it an honest request
-// is served, and the counts add up.
+// hostile_handlers_test.go runs handlers that end at any point, keep what they were lent, and
+// write at the same time. Each harms only its own request: afterwards an honest request is
+// served, and the counters add up.
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 	"example.com/scgi"
 )
 
-// ends are the ways in which a handler ends without returning; counted are
-// those that a Server counts as panics.
+// ends are the ways in which a handler ends without returning. counted marks those that a
+// Server counts as panics.
 var ends = []struct {
 	name    string
 	end     func()
@@ -39,8 +39,8 @@ type hostileError struct{}
 
 func (hostileError) Error() string { panic("hostile again") }
 
-// places are where a handler may end. The client gets a 500, unless something
-// was sent: then it is cut off.
+// places are the points at which a handler may end. The client gets a 500, unless a part of the
+// reply was sent: then the connection is cut.
 var places = []struct {
 	name string
 	cut  bool
@@ -111,7 +111,7 @@ var places = []struct {
 	}},
 }
 
-// endHere serves /place/way, each the number of a row.
+// endHere serves /place/way, where each is the number of a row.
 func endHere(w http.ResponseWriter, r *scgi.Request) {
 	var place, way int
 	if n, _ := fmt.Sscanf(r.Env.Get("REQUEST_URI"), "/%d/%d", &place, &way); n != 2 {
@@ -121,7 +121,7 @@ func endHere(w http.ResponseWriter, r *scgi.Request) {
 	places[place].h(w, r, ends[way].end)
 }
 
-func TestHandlersThatEndAnywhere(t *testing.T) {
+func TestHandlerMayEndAnywhere(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &scgi.Server{MaxWorkers: 2, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Handler: scgi.HandlerFunc(endHere)}
 		leavesNothing(t, s)
@@ -138,7 +138,7 @@ func TestHandlersThatEndAnywhere(t *testing.T) {
 				case !place.cut && (status != 500 || err != nil):
 					t.Errorf("%s, %s: %q, %v; want 500", place.name, way.name, raw, err)
 				case place.cut && (status == 500 || l.Addr().Network() == "tcp" && err == nil):
-					t.Errorf("%s, %s: %.100q, %v; want it cut", place.name, way.name, raw, err)
+					t.Errorf("%s, %s: %.100q, %v; want a cut connection", place.name, way.name, raw, err)
 				}
 				if raw := ask(t, l.Addr(), get("/")); !strings.HasSuffix(raw, "fine") {
 					t.Errorf("after %s, %s: %q", place.name, way.name, raw)
@@ -156,8 +156,7 @@ func TestHandlersThatEndAnywhere(t *testing.T) {
 	})
 }
 
-// A request that ended with the server's own 500 is counted as one, at each
-// level.
+// A request that ended in the server's own 500 is counted as a 500, at each level.
 func TestFailuresAreCountedByClass(t *testing.T) {
 	for level, h := range map[string]scgi.Handler{
 		"native":  scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { panic("hostile") }),
@@ -172,12 +171,12 @@ func TestFailuresAreCountedByClass(t *testing.T) {
 		}
 		s.Shutdown(within(patience))
 		if n := s.Stats().Statuses[5]; n != 1 {
-			t.Errorf("%s: %d failures counted: %v", level, n, s.Stats().Statuses)
+			t.Errorf("%s: %d failures were counted: %v", level, n, s.Stats().Statuses)
 		}
 	}
 }
 
-// Even a panic whose value ends the goroutine that logs it ends its connection.
+// A panic whose value ends the goroutine that logs it still ends its connection.
 func TestPanicValueThatEndsTheGoroutine(t *testing.T) {
 	l := listen(t, "unix")
 	s := &scgi.Server{Handler: scgi.HandlerFunc(func(http.ResponseWriter, *scgi.Request) { panic(goexitError{}) })}
@@ -198,7 +197,7 @@ func (goexitError) Error() string {
 	return ""
 }
 
-// askCut is ask for a reply that may be cut.
+// askCut is ask for a reply that may be truncated.
 func askCut(t *testing.T, addr net.Addr, request string) (string, error) {
 	t.Helper()
 	c := dial(t, addr)
@@ -208,7 +207,7 @@ func askCut(t *testing.T, addr net.Addr, request string) (string, error) {
 	return string(raw), err
 }
 
-// Eight goroutines write at once, and what each wrote arrives whole.
+// Eight goroutines write at once, and each write arrives whole.
 func TestConcurrentWritesAndFlushes(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		const lines = 200
@@ -245,8 +244,8 @@ func writeFromMany(lines int, write func(string)) {
 	writers.Wait()
 }
 
-// What a handler has left running can't write into another's reply, nor read
-// another's body, though buffers are used again.
+// Although buffers are reused, a goroutine that outlives its handler can neither write into
+// another reply nor read another body.
 func TestUseAfterReturnReachesNoOtherRequest(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		var left sync.WaitGroup
@@ -291,7 +290,7 @@ func readUntilClosed(t *testing.T, r *scgi.Request) {
 	for {
 		n, err := r.Body.Read(some[:])
 		if strings.Contains(string(some[:n]), "honest") {
-			t.Error("another's body was read")
+			t.Error("a late read returned the body of another request")
 		}
 		if err != nil {
 			return
@@ -299,7 +298,7 @@ func readUntilClosed(t *testing.T, r *scgi.Request) {
 	}
 }
 
-// A handler may keep all it was given; nothing of it changes another request.
+// A handler may keep everything that it was given. Changes to it affect no other request.
 func TestHandlerKeepsValidValues(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		type kept struct {
@@ -317,7 +316,7 @@ func TestHandlerKeepsValidValues(t *testing.T) {
 		})}, l)
 		ask(t, l.Addr(), get("/kept"))
 		k := <-keep
-		keep <- k // no more
+		keep <- k // later requests find the channel full
 		k.header.Set("X-Uri", "changed")
 		k.header.Set("X-More", "evil")
 		for range 20 {
@@ -332,8 +331,8 @@ func TestHandlerKeepsValidValues(t *testing.T) {
 	})
 }
 
-// A handler that ignores that its peer is gone holds its own worker, and no
-// more; Shutdown waits for it.
+// A handler that ignores that its peer is gone holds only its own worker, and Shutdown waits for
+// it.
 func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		begun, release := make(chan bool), make(chan bool)
@@ -364,8 +363,7 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	})
 }
 
-// Who takes the connection and then panics has closed it or not; the server is
-// through with it either way.
+// After a handler hijacks the connection, closes it and panics, the server is done with it.
 func TestHijackThenPanic(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &scgi.Server{MaxWorkers: 1, Logger: slog.New(slog.DiscardHandler), Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {

@@ -1,8 +1,8 @@
 package faults
 
-// hostile_linux_test.go takes from the server what it needs of its machine:
-// descriptors, its socket's file, processors, disk. What has to be taken from a whole
-// process is taken from a child.
+// hostile_linux_test.go takes away what the server needs of its machine: descriptors, its
+// socket's file, processors, disk. A child process is the victim where the whole process is
+// affected.
 
 import (
 	"bufio"
@@ -28,7 +28,7 @@ import (
 
 const childVariable = "SCGI_TEST_SOCKET"
 
-// A server without descriptors left waits for some, and serves again.
+// A server that runs out of descriptors waits until there are some, and serves again.
 func TestOutOfDescriptors(t *testing.T) {
 	if path := os.Getenv(childVariable); path != "" {
 		serveWithFewDescriptors(t, path)
@@ -75,8 +75,8 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// serveWithFewDescriptors says ready, and out when accept failed, and serves
-// until its input ends.
+// serveWithFewDescriptors prints ready, prints out when accept fails, and serves until its input
+// ends.
 func serveWithFewDescriptors(t *testing.T, path string) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -106,7 +106,7 @@ func (f onWarning) Handle(context.Context, slog.Record) error        { f(); retu
 func (f onWarning) WithAttrs([]slog.Attr) slog.Handler               { return f }
 func (f onWarning) WithGroup(string) slog.Handler                    { return f }
 
-// Whoever removes the socket's file takes away the address, not the server.
+// Removing the socket's file takes away the address, but does not disturb the server.
 func TestSocketFileRemoved(t *testing.T) {
 	for _, kind := range []string{"unix", "unix net", "unix portable"} {
 		t.Run(kind, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestSocketFileRemoved(t *testing.T) {
 	}
 }
 
-// Nothing relies on a second processor.
+// The server works on one processor.
 func TestOneProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, kind := range faultKinds {
@@ -152,8 +152,7 @@ func TestOneProcessor(t *testing.T) {
 	}
 }
 
-// A disk that takes no more fails the request whose form was to be kept on it,
-// and nothing else.
+// A full disk fails only the request whose form was to be stored on it.
 func TestFullDisk(t *testing.T) {
 	const limit = 512 << 10
 	leak.TempFiles(t)
@@ -171,7 +170,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// With hardly any memory the collector runs all the time, and that is all.
+// With hardly any memory the collector runs all the time, but requests are served.
 func TestTightMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
 	for _, kind := range faultKinds {

@@ -1,7 +1,7 @@
 package faults
 
-// hostile_test.go runs hostile peers. Honest requests are served meanwhile, and what
-// the peers can take is bounded by the server's limits.
+// hostile_test.go runs hostile peers. Honest requests are served meanwhile, and the server's
+// limits bound what the peers can take.
 
 import (
 	"errors"
@@ -23,22 +23,22 @@ import (
 	"example.com/scgi"
 )
 
-// zeros is what a long reply is made of.
+// zeros is the content of a long reply.
 var zeros = sync.OnceValue(func() []byte { return make([]byte, 32<<20) })
 
-// perConnection bounds what a connection may cost that has sent little, both
-// ends of it and their stacks: this test is the peer too.
+// perConnection bounds the memory for a connection that has sent little. It includes the peer's
+// end and its stack, since the peer is this process too.
 const perConnection = 8 << 10
 
-// Where a socket can't be waited for without a buffer, that is held too.
+// On a net.Conn, waiting needs a buffer.
 const perPortableConnection = perConnection + 2<<10
 
-// silentPeers are what 2000 connections may do to hold as much as they can.
+// silentPeers are what 2000 connections send in turn to pin as much memory as they can.
 var silentPeers = []string{
 	"",                  // nothing
 	"7",                 // hardly anything
 	"70:CONTENT_LENGTH", // a part of a header
-	strconv.Itoa(scgi.DefaultMaxHeaderBytes) + ":CONTENT_LENGTH\x000\x00", // the promise of a long one
+	strconv.Itoa(scgi.DefaultMaxHeaderBytes) + ":CONTENT_LENGTH\x000\x00", // the start of a long header
 }
 
 func TestSilentPeersCostLittle(t *testing.T) {
@@ -52,7 +52,7 @@ func TestSilentPeersCostLittle(t *testing.T) {
 			ask(t, l.Addr(), get("/"))
 			before := memoryInUse()
 			hold := holdConns(t, l.Addr(), peers)
-			for range 20 { // the accept loop is through with all that came before
+			for range 20 { // by then the accept loop has taken all earlier connections
 				if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 					t.Errorf("an honest request: %+v", r)
 				}
@@ -66,7 +66,7 @@ func TestSilentPeersCostLittle(t *testing.T) {
 				c.Close()
 			}
 			s.Shutdown(within(patience))
-			// On TCP the kernel keeps those that send nothing for a while.
+			// On TCP the kernel holds back peers that send nothing for a while.
 			silent := peers / int64(len(silentPeers))
 			if st := s.Stats(); st.Empty != silent || st.MostOpen < peers-silent {
 				t.Errorf("%+v", st)
@@ -91,7 +91,7 @@ func holdConns(t *testing.T, addr net.Addr, n int) (conns []net.Conn) {
 	return conns
 }
 
-// Silence ends with the timeout, whoever else is served meanwhile.
+// Silent peers are timed out, whether or not other requests are served meanwhile.
 func TestSilentPeersAreTimedOut(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &scgi.Server{ReadHeaderTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
@@ -112,8 +112,8 @@ func TestSilentPeersAreTimedOut(t *testing.T) {
 	})
 }
 
-// A flood of connections that are reset, some of them with a request that is
-// never to be answered, delays the honest, and no more.
+// A flood of connections that are reset, some of them with an unanswered request, delays honest
+// requests but does nothing worse.
 func TestFloodOfResets(t *testing.T) {
 	for _, kind := range faultKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestFloodOfResets(t *testing.T) {
 			inParallel(1000, func(i int) { sendAndReset(t, l.Addr(), inputs[i%len(inputs)]) })
 			honest.Wait()
 			s.Shutdown(within(patience))
-			// On TCP those that sent nothing may never have come.
+			// On TCP the server may never see peers that sent nothing.
 			if st := s.Stats(); st.Accepted > 1050 || st.Accepted < 1050-1000/int64(len(inputs)) || st.MostBusy > 4 {
 				t.Errorf("%+v", st)
 			}
@@ -149,8 +149,8 @@ func TestFloodOfResets(t *testing.T) {
 	}
 }
 
-// A request has at most 1000 variables, however short they are. A million more
-// are refused without a look at them.
+// A request may have at most 1000 variables, however short they are. A million more are refused
+// before they are parsed.
 func TestMaxVariables(t *testing.T) {
 	const start4 = "CONTENT_LENGTH\x000\x00SCGI\x001\x00REQUEST_URI\x00/\x00HTTP_HOST\x00h\x00"
 	l := listen(t, "unix")
@@ -173,8 +173,8 @@ func TestMaxVariables(t *testing.T) {
 	}
 }
 
-// Lengths that no one has bytes for are refused at once, or believed for not a
-// byte of memory.
+// A length that no client can mean is refused at once. Any other costs no memory until the bytes
+// arrive.
 func TestHugeLengths(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		got := make(chan int64, 1)
@@ -215,8 +215,8 @@ func totalAlloc() uint64 {
 	return m.TotalAlloc
 }
 
-// Dripping does not renew the time for a header, and a body that drips holds
-// its own worker only.
+// Sending byte by byte does not extend the time for a header, and a body that arrives byte by
+// byte holds only its own worker.
 func TestDrippingPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = 10 * time.Second
@@ -232,7 +232,7 @@ func TestDrippingPeers(t *testing.T) {
 			drip(body, request[len(request)-5:], timeout-1)
 		})
 		for range 20 {
-			time.Sleep(time.Second) // the bubble's
+			time.Sleep(time.Second) // synctest's time
 			if r := parseReply(t, <-exchangeOn(dial(), get("/"))); r.Status != 200 {
 				t.Errorf("an honest request: %+v", r)
 			}
@@ -259,7 +259,7 @@ func drip(c net.Conn, s string, pause time.Duration) {
 	}
 }
 
-// A peer that takes no byte of a reply frees its worker after WriteTimeout.
+// A peer that reads nothing of its reply frees the worker after WriteTimeout.
 func TestPeersThatDoNotRead(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		const peers = 4

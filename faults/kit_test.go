@@ -1,6 +1,6 @@
-// Package faults tries what breaks servers: cut and flipped bytes, hostile peers and
-// handlers, a machine that runs out, and a long load of all of it. Its tests use
-// only what an app can use.
+// Package faults tests what breaks servers: cut and flipped bytes, hostile peers and handlers, a
+// machine that runs out of resources, and a long mixed load. Its tests use only what an app can
+// use.
 package faults
 
 import (
@@ -14,7 +14,7 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// patience bounds a wait that takes no time unless the code under test is broken.
+// patience bounds a wait that is short unless the code under test is broken.
 const patience = scgitest.Patience
 
 var (
@@ -42,8 +42,7 @@ type (
 	syncBuffer = scgitest.Buffer
 )
 
-// start serves on l until the test ends, which it waits for, and logs into the
-// returned buffer.
+// start serves on l until the test ends, waits for that, and logs into the returned buffer.
 func start(t testing.TB, s *scgi.Server, l net.Listener) *syncBuffer {
 	t.Helper()
 	return scgitest.Start(t, s, &s.Logger, l, scgi.ErrServerClosed)
@@ -56,14 +55,14 @@ func pipeServer(t *testing.T, s *scgi.Server) (dial func() net.Conn) {
 	return l.Dial
 }
 
-// echo answers with the body, and with whether reading it failed.
+// echo answers with the body, and with the error from reading it, if any.
 var echo = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	body, err := io.ReadAll(r.Body)
 	w.Header().Set("X-Short", fmt.Sprint(err != nil))
 	w.Write(body)
 })
 
-// serveOnce returns the reply of h to request.
+// serveOnce returns h's reply to request.
 func serveOnce(t *testing.T, h scgi.HandlerFunc, request string) string {
 	t.Helper()
 	l := listen(t, "unix")

@@ -16,8 +16,8 @@ import (
 	"example.com/scgi"
 )
 
-// A server ends orderly in whatever order its listeners, requests, Shutdown and
-// Close come: Shutdown returns, and answers every request that it let in.
+// A server ends in order whatever the sequence of its listeners, requests, Shutdown and Close.
+// Shutdown returns, and every request that was let in is answered.
 func TestRandomLifecycles(t *testing.T) {
 	inParallel(300, func(seed int) {
 		r := rand.New(rand.NewPCG(uint64(seed), 0))
@@ -27,13 +27,13 @@ func TestRandomLifecycles(t *testing.T) {
 	})
 }
 
-// lifecycle is the life of one server.
+// lifecycle is one run of a server.
 type lifecycle struct {
 	t         *testing.T
 	server    *scgi.Server
 	listeners []net.Listener
-	asked     []int // for each asker, the listener
-	when      int   // Shutdown or Close comes before, amid or after the requests
+	asked     []int // the listener that each client dials
+	when      int   // whether Shutdown or Close comes before, during or after the requests
 	closes    bool
 }
 
@@ -63,7 +63,7 @@ func newLifecycle(t *testing.T, r *rand.Rand) *lifecycle {
 	return c
 }
 
-// run returns what is wrong.
+// run returns a description of what went wrong, or "".
 func (c *lifecycle) run() (what string) {
 	var serving, asking sync.WaitGroup
 	for _, l := range c.listeners {
@@ -100,7 +100,7 @@ func (c *lifecycle) run() (what string) {
 	return what
 }
 
-// end shuts the server down, or closes it.
+// end calls Shutdown or Close.
 func (c *lifecycle) end() string {
 	if c.closes {
 		c.server.Close()
@@ -113,7 +113,7 @@ func (c *lifecycle) end() string {
 	return ""
 }
 
-// askOnce returns the reply, or the error.
+// askOnce returns the reply or the text of the error.
 func askOnce(addr net.Addr) string {
 	c, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
@@ -129,9 +129,9 @@ func askOnce(addr net.Addr) string {
 	return string(raw)
 }
 
-// A connection that was accepted before its request came is not forgotten while
-// others never cease to come.
-func TestLateRequestAmongEndlessOthers(t *testing.T) {
+// A connection that was accepted before its request arrived is served, even if others never stop
+// arriving.
+func TestLateRequestIsServedDuringFlood(t *testing.T) {
 	const most = 1000
 	l := listen(t, "unix")
 	late := dial(t, l.Addr())
@@ -143,11 +143,11 @@ func TestLateRequestAmongEndlessOthers(t *testing.T) {
 	var accepted atomic.Int64
 	start(t, &scgi.Server{Handler: echo, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 		n := accepted.Add(1)
-		if n == 2 { // the late one was the first
+		if n == 2 { // the late connection was the first
 			io.WriteString(late, get("/"))
 		}
 		if len(answered) == 0 && n < most {
-			io.WriteString(dial(t, l.Addr()), get("/")) // so the backlog is never empty
+			io.WriteString(dial(t, l.Addr()), get("/")) // keeps the backlog from being empty
 		}
 		return ctx
 	}}, l)

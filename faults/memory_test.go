@@ -1,7 +1,7 @@
 package faults
 
-// memory_test.go bounds the memory that peers can pin. It is measured with the requests
-// that cost most, and the documents state the numbers that hold here.
+// memory_test.go measures the memory that peers can pin, with the requests that cost most. The
+// documents must state the numbers that hold here.
 
 import (
 	"fmt"
@@ -19,20 +19,19 @@ import (
 	"example.com/scgi"
 )
 
-// With the default MaxHeaderBytes, a connection costs at most heldByConn while
-// it sends its header or waits for a worker, and heldByRequest while its
-// handler runs behind HTTPHandler.
+// With the default MaxHeaderBytes, a connection costs at most heldByConn while it sends its
+// header or waits for a worker, and heldByRequest while its handler runs under HTTPHandler.
 const (
 	heldByConn    = 80 << 10
 	heldByRequest = 352 << 10
 )
 
-// costly returns requests whose header blocks have DefaultMaxHeaderBytes and cost more
-// memory than that, each in another way.
+// costly returns requests whose header blocks have DefaultMaxHeaderBytes and cost more memory
+// than that, each for a different reason.
 func costly() map[string]string {
 	const (
 		left   = scgi.DefaultMaxHeaderBytes - 100
-		fields = 997 // with CONTENT_LENGTH and SCGI, and one to spare, as many as the server accepts
+		fields = 997 // one less than the server accepts beside CONTENT_LENGTH and SCGI
 	)
 	request := func(namesAndValues ...string) string {
 		return encode("", append([]string{"CONTENT_LENGTH", "0", "SCGI", "1"}, namesAndValues...)...)
@@ -111,7 +110,7 @@ func TestMemoryOfRequests(t *testing.T) {
 	}
 }
 
-// The documents state what is measured, and what it adds up to.
+// The documents state these bounds and the total.
 func TestMemoryIsDocumented(t *testing.T) {
 	total := (scgi.DefaultMaxConns-scgi.DefaultMaxWorkers)*heldByConn + scgi.DefaultMaxWorkers*heldByRequest
 	for _, file := range []string{"../docs/limits.md", "../SECURITY.md"} {
@@ -136,7 +135,7 @@ func TestMemoryIsDocumented(t *testing.T) {
 	if max == nil {
 		t.Fatal("the unit has no MemoryMax in GiB")
 	}
-	// The collector lets the heap grow to twice what is in use, GOGC's default.
+	// With the default GOGC the heap grows to twice the memory in use.
 	if n, _ := strconv.Atoi(string(max[1])); 2*total > n<<30 {
 		t.Errorf("twice %d bytes do not fit the unit's MemoryMax of %d GiB", total, n)
 	}

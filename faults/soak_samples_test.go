@@ -1,7 +1,7 @@
 package faults
 
-// soak_samples_test.go measures the process while TestSoak runs. What the server holds
-// must not grow with the requests that it has served.
+// soak_samples_test.go measures the process while TestSoak runs. What the server holds must not
+// grow with the number of requests that it has served.
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A sample is what the process holds at a moment.
+// A sample is a measurement of the process at one moment.
 type sample struct {
 	after                 time.Duration
 	requests              int64
@@ -26,7 +26,7 @@ func takeSample(after time.Duration, requests int64) sample {
 	return sample{after, requests, residentBytes(), int64(m.HeapAlloc), int64(runtime.NumGoroutine()), int64(descriptors())}
 }
 
-// residentBytes is the memory of the process, where the system tells.
+// residentBytes returns the resident memory of the process, on systems that report it.
 func residentBytes() int64 {
 	var size, resident int64
 	text, _ := os.ReadFile("/proc/self/statm")
@@ -59,8 +59,8 @@ func watchSoak(every time.Duration, requests func() int64) (stop func() []sample
 	}
 }
 
-// checkFlat compares the highest of the last third with that of the second: by
-// then the pools are full.
+// checkFlat compares the highest sample of the last third with that of the second third, when
+// the pools are full.
 func checkFlat(t *testing.T, samples []sample) {
 	third := len(samples) / 3
 	for name, of := range map[string]func(sample) int64{
@@ -84,7 +84,7 @@ func highest(samples []sample, of func(sample) int64) (high int64) {
 	return high
 }
 
-// writeSamples writes the table that bench/cmd/soakplot draws.
+// writeSamples writes the table that bench/cmd/soakplot reads.
 func writeSamples(name string, samples []sample) error {
 	var b strings.Builder
 	b.WriteString("seconds,requests,resident,heap,goroutines,descriptors\n")

@@ -1,8 +1,8 @@
 package faults
 
-// soak_test.go runs a mixed load with faults in it. The requests that were sent and
-// those that were counted agree by kind, to the last one, and nothing is left at the
-// end. It takes seconds, or as long as -soak says.
+// soak_test.go runs a mixed load with faults in it. For each kind, the number of requests sent
+// must equal the number counted, and nothing may be left at the end. It takes seconds, or as
+// long as -soak says.
 
 import (
 	"errors"
@@ -55,12 +55,12 @@ func soakHandler(w http.ResponseWriter, r *scgi.Request) {
 	}
 }
 
-// soakKinds are the load: what is sent, and the answer to it. A status of -1
-// means that the peer vanishes and gets none.
+// soakKinds are the kinds of request in the load, with the expected answers. A status of -1 means
+// that the peer vanishes and gets no answer.
 var soakKinds = []struct {
 	name, request string
 	status, size  int
-	served        bool // by the handler
+	served        bool // whether the handler serves it
 }{
 	{"page", get("/"), 200, 0, true},
 	{"upload", post("/", strings.Repeat("upload", 5000)), 200, 30000, true},
@@ -108,13 +108,13 @@ func TestSoak(t *testing.T) {
 			silent += sent[i]
 		}
 	}
-	// On TCP those that sent nothing may never have come.
+	// On TCP the server may never see peers that sent nothing.
 	if st.Accepted > all || st.Accepted < all-silent || st.Served != served || st.Panics != panics || st.Statuses != classes {
 		t.Errorf("sent %d, of them %d to the handler, %d to panic, %v by class; counted %+v", all, served, panics, classes, st)
 	}
 }
 
-// soak sends until the time is over, and returns how often each kind was sent.
+// soak sends requests until the time is over, and returns the number of each kind.
 func soak(t *testing.T, addrs []net.Addr) []int64 {
 	sent := make([]atomic.Int64, len(soakKinds))
 	var all atomic.Int64
@@ -134,7 +134,7 @@ func soak(t *testing.T, addrs []net.Addr) []int64 {
 	}
 	peers.Wait()
 	samples := stop()
-	if *soakTime >= time.Minute { // there has to be time for something to grow
+	if *soakTime >= time.Minute { // a short run does not show growth
 		checkFlat(t, samples)
 	}
 	if *soakFile != "" {
