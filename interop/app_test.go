@@ -1,8 +1,7 @@
 package interop_test
 
-// app_test.go has the app that every web server is compared with: net/http handlers as
-// people write them every day, and one that answers with the request it sees. It knows
-// nothing of SCGI.
+// app_test.go has the app that every web server is compared with: everyday net/http handlers,
+// and one that answers with the request it sees. The app knows nothing of SCGI.
 
 import (
 	"crypto/sha256"
@@ -18,14 +17,14 @@ import (
 	"time"
 )
 
-// dumpType marks an answer of dump.
+// dumpType is the Content-Type of dump's answers.
 const dumpType = "text/x-dump"
 
 var modified = time.Date(2008, 6, 23, 0, 0, 0, 0, time.UTC)
 
 const longest = 32 << 20
 
-// noise is bytes in which none is where another would do.
+// noise is a sequence of bytes in which a misplaced byte shows.
 var noise = sync.OnceValue(func() string {
 	b := make([]byte, longest)
 	state := uint32(1)
@@ -36,7 +35,7 @@ var noise = sync.OnceValue(func() string {
 	return string(b)
 })
 
-// pattern is a body of n bytes.
+// pattern returns a body of n bytes.
 func pattern(n int) string { return noise()[:n] }
 
 func hash(s string) string { return fmt.Sprintf("%d bytes, %x", len(s), sha256.Sum256([]byte(s))) }
@@ -89,7 +88,7 @@ func app() http.Handler {
 		w.Header().Set("Content-Language", "de, en")
 	})
 	mux.Handle("/timeout", http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Not before the reply is TimeoutHandler's: it might find this one in time.
+		// Wait until TimeoutHandler has replied, or it might find this handler in time.
 		for _, err := w.Write(nil); err != http.ErrHandlerTimeout; _, err = w.Write(nil) {
 			runtime.Gosched()
 		}
@@ -97,8 +96,7 @@ func app() http.Handler {
 	return dumpOr(mux)
 }
 
-// dumpOr takes /dump out of the hands of a ServeMux, which would clean its
-// path.
+// dumpOr serves /dump itself: a ServeMux would clean its path.
 func dumpOr(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-From", "app")
@@ -110,7 +108,7 @@ func dumpOr(h http.Handler) http.Handler {
 	})
 }
 
-// dump answers with the request as the handler sees it.
+// dump answers with a description of the request that the handler gets.
 func dump(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", dumpType)

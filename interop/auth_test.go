@@ -1,7 +1,7 @@
 package interop_test
 
-// auth_test.go tests REMOTE_USER, which is the web server's word for who the client is.
-// A header of the client never sets it.
+// auth_test.go tests REMOTE_USER, in which the web server states who the client is. No header of
+// the client sets it.
 
 import (
 	"fmt"
@@ -19,8 +19,8 @@ const (
 	mallory = "Authorization: Basic bWFsbG9yeTpzZWNyZXQ=" // mallory:secret
 )
 
-// refusingAmbiguity are web servers that refuse X_Y beside X-Y, which CGI gives
-// one name.
+// refusingAmbiguity are the web servers that refuse X_Y beside X-Y, to which CGI gives the same
+// variable.
 var refusingAmbiguity = lighttpd.from("1.4.83")
 
 func TestRemoteUser(t *testing.T) {
@@ -34,7 +34,7 @@ func TestRemoteUser(t *testing.T) {
 		call{target: "/", fields: []string{mallory}}.do(t, fr.addr).ok(t, http.StatusUnauthorized)
 		want := `user "alice" by "Basic"`
 		if fr.kind == webserver.Nginx {
-			// It sends neither, but for "scgi_param REMOTE_USER $remote_user;".
+			// nginx sends neither without "scgi_param REMOTE_USER $remote_user;".
 			want = `user "" by ""`
 		}
 		for _, forged := range [][]string{nil, {"Remote-User: root"}, {"Remote_User: root"}, {"Remote-User: root", "Remote_User: root"}} {
@@ -50,12 +50,12 @@ func TestRemoteUser(t *testing.T) {
 	})
 }
 
-// requireUser is how each web server is told to ask for alice's password.
+// requireUser has the directives that make each web server ask for alice's password.
 func requireUser(t *testing.T) map[webserver.Kind]string {
 	t.Helper()
 	dir := webserver.TempDir(t)
 	hashed, plain := filepath.Join(dir, "htpasswd"), filepath.Join(dir, "plain")
-	// {SHA} is SHA-1 of "secret" in Base64.
+	// {SHA} is the SHA-1 of "secret" in Base64.
 	for file, line := range map[string]string{hashed: "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n", plain: "alice:secret\n"} {
 		if err := os.WriteFile(file, []byte(line), 0o644); err != nil {
 			t.Fatal(err)

@@ -1,8 +1,8 @@
 package interop_test
 
-// body_test.go tests bodies: of every size, in both directions, announced, refused and
-// not read. Bodies are compared by their hash, and an answer that comes before its
-// request is through arrives every time.
+// body_test.go tests bodies: of every size, in both directions, with and without a length,
+// refused, and unread. Bodies are compared by their hash. An answer that is sent before the
+// request has been read must arrive every time.
 
 import (
 	"bufio"
@@ -43,8 +43,8 @@ func TestBodies(t *testing.T) {
 	})
 }
 
-// A reply that is sent before the request is read is what a web server loses if
-// the connection is closed too early.
+// A reply that is sent before the request is read gets lost if the server closes the connection
+// too early.
 func TestEarlyReply(t *testing.T) {
 	h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		http.Error(w, "too much, says the app", http.StatusRequestEntityTooLarge)
@@ -60,7 +60,7 @@ func TestEarlyReply(t *testing.T) {
 	})
 }
 
-// The same with more than the connection holds.
+// The same with a reply that is larger than the connection's buffers.
 func TestLongEarlyReply(t *testing.T) {
 	page := pattern(4 << 20)
 	h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -78,13 +78,13 @@ func TestLongEarlyReply(t *testing.T) {
 
 func TestBodyLimit(t *testing.T) {
 	h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
-		t.Error("the handler was called")
+		t.Error("the handler ran")
 	})
 	upload := call{method: "POST", target: "/", body: strings.Repeat("x", 20<<20)}
 	site{handler: h, maxBody: 1 << 20}.each(t, func(t *testing.T, fr front) {
 		for range 10 {
 			a := upload.do(t, fr.addr).ok(t, http.StatusRequestEntityTooLarge)
-			// The web servers' own pages are HTML.
+			// The web servers' own error pages are HTML.
 			if ct := a.header.Get("Content-Type"); !strings.HasPrefix(ct, "text/plain") || a.body == "" {
 				t.Errorf("got %s, %.200q, want the library's text", ct, a.body)
 			}
@@ -107,8 +107,8 @@ func TestExpectContinue(t *testing.T) {
 	})
 }
 
-// Many at once: nobody gets another's answer.
-func TestParallel(t *testing.T) {
+// Of many parallel requests, each gets its own answer.
+func TestParallelRequests(t *testing.T) {
 	site{handler: scgi.HTTPHandler(app())}.each(t, func(t *testing.T, fr front) {
 		results := make(chan error)
 		const clients, rounds = 32, 4

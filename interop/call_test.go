@@ -1,8 +1,8 @@
 package interop_test
 
-// call_test.go is the HTTP client. It sends a request as plain bytes, so that a web
-// server meets what browsers and others do send, and returns the answer with any error
-// on the way. It cleans, follows and retries nothing.
+// call_test.go is the HTTP client. It sends a request as plain bytes, so that a web server sees
+// what browsers and other clients really send, and returns the answer with any error. It cleans,
+// follows and retries nothing.
 
 import (
 	"bufio"
@@ -17,16 +17,15 @@ import (
 
 // A call is an HTTP request.
 type call struct {
-	method  string // empty: GET
+	method  string // empty is GET
 	target  string
-	host    string   // empty: interop.test
+	host    string   // empty is interop.test
 	fields  []string // "Name: value"
 	body    string
 	chunked bool // send the body in chunks, without its length
 }
 
-// An answer is what came of a call. Err is non-nil if the response was not
-// whole.
+// An answer is the result of a call. Err is non-nil if the response was incomplete.
 type answer struct {
 	status int
 	header http.Header
@@ -43,7 +42,7 @@ func (c call) name() string {
 	return c.method
 }
 
-// head is the request up to its body.
+// head returns the request up to its body.
 func (c call) head() string {
 	host := c.host
 	if host == "" {
@@ -64,7 +63,7 @@ func (c call) head() string {
 	return b.String()
 }
 
-// payload is the body as it is sent.
+// payload returns the body as it is sent.
 func (c call) payload() string {
 	if !c.chunked {
 		return c.body
@@ -79,7 +78,7 @@ func (c call) payload() string {
 	return b.String()
 }
 
-// dial connects to a web server, for a bounded time.
+// dial connects to a web server, with a deadline.
 func dial(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -93,8 +92,8 @@ func dial(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// do makes the call at addr. The request is written while the answer is read,
-// as one may come before the request is through.
+// do makes the call at addr. It reads the answer while it writes the request, since the answer
+// may come before the whole request is sent.
 func (c call) do(t *testing.T, addr string) answer {
 	t.Helper()
 	conn := dial(t, addr)
@@ -121,7 +120,7 @@ func readAnswer(r *bufio.Reader, method string) answer {
 	return answer{resp.StatusCode, resp.Header, body.String(), err}
 }
 
-// ok ends the test unless a is whole and has this status.
+// ok ends the test unless a is complete and has this status.
 func (a answer) ok(t *testing.T, status int) answer {
 	t.Helper()
 	if a.err != nil || a.status != status {
@@ -130,7 +129,7 @@ func (a answer) ok(t *testing.T, status int) answer {
 	return a
 }
 
-// isWhole reports whether the client has to take a for a complete success.
+// isWhole reports whether a client takes a for a complete success.
 func (a answer) isWhole() bool {
 	return a.err == nil && a.status == http.StatusOK
 }

@@ -1,12 +1,12 @@
 package interop_test
 
-// differences_test.go lists the differences from net/http that the comparison accepts,
-// and why. Each row was seen, and is deleted when it is not seen any more.
+// differences_test.go lists the accepted differences from net/http with their reasons. Each row
+// was observed, and is deleted when it is not observed any more.
 
-// anyCall is for what a web server does whenever it likes.
+// anyCall marks a difference that may appear in any call.
 const anyCall = "*"
 
-// A difference is a field that is not as under net/http.
+// A difference is a field that differs from net/http's.
 type difference struct {
 	servers servers
 	call    string
@@ -16,12 +16,12 @@ type difference struct {
 }
 
 var differences = []difference{
-	// The library's own.
+	// Differences of this library.
 
-	// Everybody's: lighttpd, Apache, nginx by its stanza, and the library.
+	// Differences of every front: lighttpd, Apache, nginx by its stanza, and the library.
 	{each, "Proxy header", "r.Header[Proxy]", "-", "CVE-2016-5385: it must not become HTTP_PROXY"},
 
-	// CGI's: X_Y and X-Y have one variable.
+	// Differences of CGI: X_Y and X-Y share a variable.
 	{nginx, "underscore header", "r.Header[X_under]", "-", "nginx drops it (underscores_in_headers off)"},
 	{lighttpd, "underscore header", "r.Header[X_under]", "-", "it is HTTP_X_UNDER"},
 	{lighttpd, "underscore header", "r.Header[X-Under]", `["a"]`, "it is HTTP_X_UNDER"},

@@ -1,8 +1,8 @@
 package interop_test
 
-// download_test.go owns replies that are larger than nginx's temporary file.
-// When that is full nginx reads nothing until its client has taken all of it,
-// which for the default of 1 GiB is minutes or hours.
+// download_test.go tests replies that are larger than nginx's temporary file. When the file is
+// full, nginx reads nothing until its client has taken all of it, which for the default of 1 GiB
+// takes minutes or hours.
 
 import (
 	"bufio"
@@ -17,12 +17,12 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// A client that takes 4 MiB a second empties the temporary file in 4 s, which is
-// twice the WriteTimeout. Without such a file nginx goes on reading as soon as a
-// third of its socket buffer is free, after less than 0.4 s.
+// A client that reads 4 MiB a second empties the temporary file in 4 s, twice the WriteTimeout.
+// Without such a file nginx reads again as soon as a third of its socket buffer is free, after
+// less than 0.4 s.
 const (
 	temporaryFile = "scgi_max_temp_file_size 16m;"
-	downloadSize  = 28 << 20 // more than the file and all socket buffers hold
+	downloadSize  = 28 << 20 // larger than the file and all socket buffers
 	stallTimeout  = 2 * time.Second
 	pieceTime     = 16 * time.Millisecond
 	pieceSize     = 64 << 10
@@ -42,7 +42,7 @@ func TestSlowDownload(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // each waits for its client
+			t.Parallel() // each subtest mostly waits for its client
 			s := site{
 				handler:      download(c.unbuffered),
 				writeTimeout: c.timeout,
@@ -66,9 +66,8 @@ func download(unbuffered bool) scgi.Handler {
 	}))
 }
 
-// downloadSlowly takes a piece of the reply at a time, and makes up for pieces
-// that a busy machine has delayed: a slower client would free nginx's buffer too
-// late.
+// downloadSlowly reads the reply piece by piece. It catches up on pieces that a busy machine
+// delayed: a slower client would free nginx's buffer too late.
 func downloadSlowly(t *testing.T, addr string) (n int64, err error) {
 	t.Helper()
 	conn := dial(t, addr)

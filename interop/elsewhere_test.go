@@ -1,9 +1,8 @@
 package interop_test
 
-// elsewhere_test.go tests requests that a web server sends to another path than the
-// client asked for: access checks, internal redirects, error pages, rewrites. The app
-// serves the path that the web server means, and a guard of a page guards it however a
-// client writes its path.
+// elsewhere_test.go tests requests that a web server sends to another path than the client asked
+// for: access checks, internal redirects, error pages, rewrites. The app serves the path that the
+// web server means, and a guarded page stays guarded however a client writes its path.
 
 import (
 	"fmt"
@@ -22,9 +21,9 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// elsewhere is an app that is its own access check and has its own error pages.
+// elsewhere is an app that makes its own access checks and serves its own error pages.
 type elsewhere struct {
-	secrets atomic.Int64 // how often the guarded page was served
+	secrets atomic.Int64 // the number of times the guarded page was served
 }
 
 func (app *elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,14 +43,14 @@ func (app *elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	default:
 		if status, err := strconv.Atoi(over.Env.Get("REDIRECT_STATUS")); err == nil {
-			w.WriteHeader(status) // lighttpd's and Apache's; nginx keeps it by itself
+			w.WriteHeader(status) // for lighttpd and Apache; nginx keeps the status itself
 		}
 		fmt.Fprintf(w, "%s %s %s, %d bytes, asked for %s", r.Method, r.URL.Path, r.RequestURI, r.ContentLength, over.Env.Get("REQUEST_URI"))
 	}
 }
 
-// start puts kind with these directives and the stanza of a file before app.
-// BACKEND stands for app's address in more.
+// start starts kind in front of app, with these directives and the stanza in a file. BACKEND in
+// more stands for app's address.
 func (app *elsewhere) start(t *testing.T, kind webserver.Kind, network, file, more string) (addr string) {
 	t.Helper()
 	return startBefore(t, app, kind, network, file, more)
@@ -68,7 +67,7 @@ func startBefore(t *testing.T, app http.Handler, kind webserver.Kind, network, f
 	})
 }
 
-// scgiPass is an address as nginx writes it.
+// scgiPass returns an address in nginx's form.
 func scgiPass(a net.Addr) string {
 	if a.Network() == "unix" {
 		return "unix:" + a.String()
@@ -76,7 +75,7 @@ func scgiPass(a net.Addr) string {
 	return a.String()
 }
 
-// An elsewhereCase is what the client gets for a call.
+// An elsewhereCase is a call and what the client must get for it.
 type elsewhereCase struct {
 	call
 	status int
@@ -128,8 +127,8 @@ func TestNginxRecipes(t *testing.T) {
 	}
 }
 
-// A ServeMux routes by the path that is not decoded, and redirects only the dots
-// that it sees there. What nginx guards stays guarded behind it.
+// A ServeMux routes by the undecoded path, and redirects only for dots that it sees there. What
+// nginx guards stays guarded behind it.
 func TestNginxGuardsServeMux(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("secret"), 0o644); err != nil {
@@ -146,9 +145,8 @@ func TestNginxGuardsServeMux(t *testing.T) {
 	}
 }
 
-// nginx's other ways to send a request elsewhere: at the root and under a
-// prefix.
-func TestNginxSendsElsewhere(t *testing.T) {
+// nginx's other ways to change the path of a request, at the root and under a prefix.
+func TestNginxInternalRedirects(t *testing.T) {
 	params := ` include scgi_params; scgi_param SCRIPT_NAME ""; scgi_param PATH_INFO $document_uri; scgi_pass BACKEND; }`
 	for _, test := range []struct {
 		file, more string
@@ -178,7 +176,7 @@ func TestNginxSendsElsewhere(t *testing.T) {
 	}
 }
 
-func TestLighttpdSendsElsewhere(t *testing.T) {
+func TestLighttpdInternalRedirects(t *testing.T) {
 	more := `server.modules += ( "mod_access", "mod_rewrite" )
 url.rewrite-once = ( "^/old(\?.*)?$" => "/new?added=1", "^/added\?(.*)$" => "/added?added=1&$1" )
 server.error-handler = "/denied"
@@ -198,9 +196,8 @@ $HTTP["url"] =~ "^/deny" { url.access-deny = ( "" ) }
 	}
 }
 
-// A client that writes two question marks is denied what lighttpd denies, or
-// gets another page: lighttpd before 1.4.85 takes the first for a part of the
-// path, which the app does too then.
+// A client that writes two question marks is denied what lighttpd denies, or gets another page:
+// lighttpd before 1.4.85 treats the first as part of the path, and the app then does too.
 func TestLighttpdTwoQuestionMarks(t *testing.T) {
 	app := &elsewhere{}
 	addr := app.start(t, webserver.Lighttpd, "tcp", "lighttpd.conf", `server.modules += ( "mod_access" )
@@ -214,7 +211,7 @@ $HTTP["url"] == "/private/a" { url.access-deny = ( "" ) }
 	}
 }
 
-func TestApacheSendsElsewhere(t *testing.T) {
+func TestApacheInternalRedirects(t *testing.T) {
 	htdocs := webserver.TempDir(t)
 	if err := os.WriteFile(filepath.Join(htdocs, "page.shtml"), []byte(`A <!--#include virtual="/frag?f=1" -->`), 0o644); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 package interop_test
 
-// generate_test.go generates random requests that a client could send. One seed makes
-// one request, on every machine.
+// generate_test.go generates random requests that a client might send. A seed always generates
+// the same request.
 
 import (
 	"fmt"
@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// pick returns one of these.
+// pick returns one of its arguments.
 func pick[T any](r *rand.Rand, these ...T) T { return these[r.IntN(len(these))] }
 
-// oneIn is true one time in n.
+// oneIn is true once in n times.
 func oneIn(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
 
-// generated is the request of this seed: to dump, which tells what it was, or
-// to act, which answers as the request says.
+// generated returns the request for this seed. It goes to dump, which reports the request, or to
+// act, which answers as the request says.
 func generated(seed uint64) call {
 	r := rand.New(rand.NewPCG(seed, 5))
 	c := call{method: pick(r, "GET", "GET", "GET", "POST", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "PROPFIND")}
@@ -37,7 +37,7 @@ func generated(seed uint64) call {
 	return c
 }
 
-// anyPath is what follows /dump, and stays under it.
+// anyPath returns what follows /dump. The path stays under /dump.
 func anyPath(r *rand.Rand) string {
 	var b strings.Builder
 	depth := 0
@@ -70,8 +70,8 @@ func anyQuery(r *rand.Rand) string {
 	return b.String()
 }
 
-// anyField is a header field. What a web server and a client have to say to
-// each other is left out: it ends there.
+// anyField returns a header field. It leaves out fields that end at the web server, such as
+// Connection.
 func anyField(r *rand.Rand) string {
 	name := pick(r, "X-A", "X-B", "x-lower", "X-UPPER", "X.Dot", "X!Bang", "Accept", "Accept-Language", "User-Agent", "Cookie", "Cookie", "Cookie",
 		"Referer", "If-None-Match", "Range", "Authorization", "X-Forwarded-For", "Forwarded", "Origin", "Content-Type", "Content-Language",
@@ -83,7 +83,7 @@ func anyField(r *rand.Rand) string {
 	return name + ": " + strings.Trim(value.String(), " \t")
 }
 
-// anyScript is what act does: a letter and a number for each step.
+// anyScript returns a script for act: a letter and a number for each step.
 func anyScript(r *rand.Rand) string {
 	var steps []string
 	for range r.IntN(3) {
@@ -105,7 +105,7 @@ func anyScript(r *rand.Rand) string {
 	return strings.Join(steps, "/")
 }
 
-// replyFields is what act may set.
+// replyFields are the fields that act may set.
 var replyFields = []struct{ name, value string }{
 	{"Link", "</a.css>; rel=preload"}, {"X-One", "1"}, {"X-Empty", ""}, {"X-Spaces", "a  b"}, {"X-Long", strings.Repeat("v", 2000)}, {"x-lower", "l"}, {"X-Latin", "caf\xe9"},
 	{"Content-Type", "text/html"}, {"Content-Type", "application/json"}, {"Content-Type", "image/png"}, {"Content-Encoding", "identity"},
@@ -115,7 +115,7 @@ var replyFields = []struct{ name, value string }{
 	{"Refresh", "5"}, {"X-Content-Type-Options", "nosniff"}, {"Expires", "0"}, {"Warning", `199 - "w"`},
 }
 
-// act answers as the script in its path says.
+// act answers as the script in the request's path says.
 func act(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-From", "app")
 	_, script, _ := strings.Cut(r.URL.Path, "/act/")
@@ -144,7 +144,7 @@ func act(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// actOr puts act beside the app.
+// actOr serves act beside the app.
 func actOr(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/act/") {

@@ -17,26 +17,26 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// The requests that find a use for each rule.
+// The defaults generate requests that use every rule.
 const (
 	defaultCalls = 1000
 	defaultSeed  = 1
 )
 
 var (
-	generatedCalls = flag.Int("generated", defaultCalls, "requests to generate")
-	generatedSeed  = flag.Uint64("generated.seed", defaultSeed, "the first one's seed; 0 takes any")
+	generatedCalls = flag.Int("generated", defaultCalls, "number of requests to generate")
+	generatedSeed  = flag.Uint64("generated.seed", defaultSeed, "seed of the first request; 0 picks one")
 )
 
-// A rule foretells how an answer differs from net/http's.
+// A rule predicts how an answer differs from net/http's.
 type rule struct {
 	servers servers
 	why     string
 	apply   func(e *exchange)
 }
 
-// An exchange is a generated request and its two answers, of which want is
-// changed to what is foretold.
+// An exchange is a generated request and its two answers. The rules change want, net/http's
+// answer, to the predicted one.
 type exchange struct {
 	call      call
 	front     front
@@ -44,10 +44,10 @@ type exchange struct {
 }
 
 var rules = []rule{
-	// The library's own.
+	// Differences of this library.
 	{each, "the library's buffer is larger than net/http's, so more replies have a length, and lighttpd gathers them", func(e *exchange) {
 		if length := e.got["Content-Length"]; e.want["Content-Length"] == "" && length != "" {
-			e.want["Content-Length"] = length // the client has seen that it is right
+			e.want["Content-Length"] = length // the client has checked the length
 		}
 	}},
 
@@ -165,7 +165,7 @@ var rules = []rule{
 
 func (e *exchange) isDump() bool { return e.want["r.Method"] != "" }
 
-// takeURL takes the URL as it came: url_test.go has what it is.
+// takeURL takes the URL from the answer: url_test.go tests it.
 func (e *exchange) takeURL() {
 	for _, key := range []string{"r.RequestURI", "r.Path", "r.EscapedPath", "r.RawQuery"} {
 		if e.isDump() {
@@ -174,8 +174,7 @@ func (e *exchange) takeURL() {
 	}
 }
 
-// setField sets what the handler is to see of a header field: nothing, without
-// a value.
+// setField sets a header field as the handler must see it. Without a value the field is absent.
 func (e *exchange) setField(name string, values ...string) {
 	key := "r.Header[" + name + "]"
 	switch {
@@ -187,7 +186,7 @@ func (e *exchange) setField(name string, values ...string) {
 	}
 }
 
-// eachField has f change the values of every field that was sent.
+// eachField calls f to change the values of every field that was sent.
 func (e *exchange) eachField(f func([]string) []string) {
 	for _, field := range e.call.fields {
 		name := fieldName(field)
@@ -197,18 +196,18 @@ func (e *exchange) eachField(f func([]string) []string) {
 	}
 }
 
-// refused foretells an answer of the web server's own.
+// refused predicts an answer by the web server itself.
 func (e *exchange) refused(status int) {
 	e.want = map[string]string{"status": fmt.Sprint(status) + ", its own"}
 }
 
-// fieldName is the canonical name of a field.
+// fieldName returns the canonical name of a field.
 func fieldName(field string) string {
 	name, _, _ := strings.Cut(field, ":")
 	return http.CanonicalHeaderKey(name)
 }
 
-// values are those of a header field, by its canonical name.
+// values returns the values of a header field, given its canonical name.
 func (c call) values(name string) (values []string) {
 	for _, f := range c.fields {
 		if _, value, _ := strings.Cut(f, ": "); fieldName(f) == name {
@@ -261,12 +260,12 @@ func TestGeneratedSameAsNetHTTP(t *testing.T) {
 	}
 	for _, r := range rules {
 		if slices.ContainsFunc(fronts, r.servers.include) && !used[r.why] {
-			t.Errorf("foretells nothing: %s", r.why)
+			t.Errorf("the rule predicts nothing: %s", r.why)
 		}
 	}
 }
 
-// foretell applies the rules, and notes those that change something.
+// foretell applies the rules to e.want, and marks those that change it as used.
 func (e *exchange) foretell(used map[string]bool) {
 	for _, r := range rules {
 		if r.servers.include(e.front) {

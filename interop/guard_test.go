@@ -1,7 +1,7 @@
 package interop_test
 
-// guard_test.go tests what a folder that the web server denies is worth to an app that
-// serves files by the decoded path, such as http.FileServer.
+// guard_test.go tests whether a folder that the web server denies stays denied behind an app that
+// serves files by the decoded path, as http.FileServer does.
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// denyPrivate is how each web server is told to deny /private/.
+// denyPrivate has the directives that make each web server deny /private/.
 var denyPrivate = map[webserver.Kind]string{
 	webserver.Nginx: `location ^~ /private/ { deny all; }`,
 	webserver.Lighttpd: `server.modules += ( "mod_access" )
@@ -25,8 +25,8 @@ $HTTP["url"] =~ "^/private/" { url.access-deny = ( "" ) }`,
 </Location>`,
 }
 
-// fileApp is a ServeMux with files, one of them /private/a, and a page whose
-// path has a segment of any name.
+// fileApp is a ServeMux with files, among them /private/a, and a page whose path has a wildcard
+// segment.
 func fileApp(t *testing.T) http.Handler {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,7 +53,7 @@ func TestDeniedFolderStaysDenied(t *testing.T) {
 		} {
 			get(target).do(t, fr.addr).ok(t, http.StatusForbidden)
 		}
-		// These name other files, for the web server and the app alike.
+		// These paths name other files, for the web server and the app alike.
 		for _, target := range []string{"/private%252Fa", "/private%5Ca", "/private;/a", "/PRIVATE/a"} {
 			get(target).do(t, fr.addr).ok(t, http.StatusNotFound)
 		}
@@ -62,14 +62,14 @@ func TestDeniedFolderStaysDenied(t *testing.T) {
 				t.Errorf("%s: got %d %q, %v", target, a.status, a.body, a.err)
 			}
 		}
-		// The rules have seen /public/a/page, and the ServeMux one segment.
+		// The web server's rules saw /public/a/page; the ServeMux saw one segment.
 		if a := get("/public%2Fa/page").do(t, fr.addr).ok(t, http.StatusOK); a.body != "page of public/a" {
 			t.Errorf("got %q", a.body)
 		}
 	})
 }
 
-// This is why the stanza has AllowEncodedSlashes On.
+// AllowEncodedSlashes NoDecode opens the folder, so the stanza has On.
 func TestApacheNoDecodeOpensDeniedFolder(t *testing.T) {
 	stanza, err := os.ReadFile(filepath.Join("testdata", "apache.conf"))
 	if err != nil {

@@ -1,8 +1,7 @@
 package interop_test
 
-// levels_test.go owns the levels below net/http: what a native handler and a
-// CGI program see and send behind each web server, and what a web server's
-// absence looks like.
+// levels_test.go tests the levels below net/http behind each web server: what a native handler and
+// a ProduceFunc get and send, and what a client gets that speaks HTTP to the SCGI port.
 
 import (
 	"bufio"
@@ -18,7 +17,7 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-func TestNative(t *testing.T) {
+func TestNativeHandler(t *testing.T) {
 	h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		body, err := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusCreated)
@@ -38,8 +37,8 @@ func TestNative(t *testing.T) {
 	})
 }
 
-// A Location without a status reaches the client, as CGI's redirect from a native
-// handler and with 200 from one of net/http. No web server follows it by itself.
+// A Location without a status reaches the client: as CGI's redirect from a native handler, and
+// with 200 from a net/http handler. No web server follows it internally.
 func TestLocationWithoutStatus(t *testing.T) {
 	for _, location := range []string{"/elsewhere?a=b", "https://example.com/"} {
 		answer := func(w http.ResponseWriter) { w.Header().Set("Location", location) }
@@ -79,8 +78,8 @@ func TestDefaultHandler(t *testing.T) {
 	})
 }
 
-// nginx reads a reply's header into scgi_buffer_size bytes: 4 kB, if nobody
-// says more. From 16k on scgi_buffers have to be as large, or it does not start.
+// nginx reads a reply's header into scgi_buffer_size bytes, 4 kB by default. From 16k on,
+// scgi_buffers must be as large, or nginx does not start.
 func TestLargeResponseHeader(t *testing.T) {
 	h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		w.Header().Set("X-Large", strings.Repeat("x", 6000))
@@ -97,7 +96,7 @@ func TestLargeResponseHeader(t *testing.T) {
 	site{handler: h, extra: map[webserver.Kind]string{webserver.Nginx: "scgi_buffer_size 16k; scgi_buffers 8 16k;"}}.each(t, check(http.StatusOK))
 }
 
-// A client that takes the SCGI port for a web server's can read what is wrong.
+// A client that speaks HTTP to the SCGI port gets a page that explains the mistake.
 func TestHTTPOnTheSCGIPort(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {

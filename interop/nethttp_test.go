@@ -1,9 +1,9 @@
 package interop_test
 
-// nethttp_test.go runs the tests of the installed Go's net/http that start a server,
-// with this library's server in its place. A list names each test that fails, with the
-// reason, and each test in the list must fail. The tests are read from GOROOT; none of
-// their source is in this repository.
+// nethttp_test.go runs those tests of the installed Go's net/http that start a server, with this
+// library's server in its place. A list names each test that fails, with the reason, and each
+// test on the list must fail. The tests are read from GOROOT; this repository has none of their
+// source.
 
 import (
 	"bytes"
@@ -24,14 +24,14 @@ import (
 	"testing"
 )
 
-// The reasons for which a test can't pass.
+// The reasons why a test can't pass.
 const (
-	wire   = "HTTP/1's wire: " // the web server's business, here the gateway's
-	cgi    = "SCGI: "          // the protocol can't express it
-	differ = "documented: "    // the library does otherwise, on purpose
+	wire   = "HTTP/1's wire: " // done by the web server, here the gateway
+	cgi    = "SCGI: "          // SCGI can't express it
+	differ = "documented: "    // the library differs on purpose
 )
 
-// mayPass ends a reason for which a test passes at times.
+// mayPass ends the reason of a test that sometimes passes.
 const mayPass = " (it passes at times)"
 
 var netHTTPExceptions = map[string]string{
@@ -97,7 +97,7 @@ func TestNetHTTPServerTests(t *testing.T) {
 	var again []string
 	for _, name := range expected {
 		if result := outcomes[name].result; result != "PASS" && result != "SKIP" {
-			again = append(again, name) // alone: another may have ended the process
+			again = append(again, name) // run it alone: another test may have ended the process
 		}
 	}
 	for name, o := range b.runEach(t, again, "20s") {
@@ -122,7 +122,7 @@ func TestNetHTTPServerTests(t *testing.T) {
 	checkNetHTTPNumbers(t, passed, passed+len(netHTTPExceptions))
 }
 
-// checkNetHTTPNumbers holds the README to what was counted.
+// checkNetHTTPNumbers fails unless the README states these numbers.
 func checkNetHTTPNumbers(t *testing.T, passed, total int) {
 	t.Helper()
 	readme, err := os.ReadFile("../README.md")
@@ -136,12 +136,12 @@ func checkNetHTTPNumbers(t *testing.T, passed, total int) {
 	}
 }
 
-// clientTests names the files whose subject is net/http's client.
+// clientTests names the files that test net/http's client.
 var clientTests = regexp.MustCompile(`^(transport(_.*)?|client|clientconn|alpn|proxy)_test\.go$`)
 
-// serverTests returns the tests that reach newClientServerTest, from where
-// behindSCGI is called, by the names that each function uses. It may return more:
-// a test that runs no server is not counted.
+// serverTests returns the tests that reach newClientServerTest, which calls behindSCGI. It follows
+// the names that each function uses, so it may return too many; a test that runs no server is not
+// counted.
 func serverTests(t *testing.T, src string) (tests []string) {
 	files, err := filepath.Glob(filepath.Join(src, "*_test.go"))
 	if err != nil {
@@ -200,8 +200,8 @@ func reaches(uses map[string]map[string]bool, name string, seen map[string]bool)
 // netHTTP is net/http's compiled tests, behind SCGI.
 type netHTTP struct{ binary, dir string }
 
-// compileNetHTTP overlays two changes to clientserver_test.go, and the file that
-// they call. If net/http's tests have changed there, this must change with them.
+// compileNetHTTP overlays two changes to clientserver_test.go, and the file that they call. If
+// net/http's tests change there, this function must change too.
 func compileNetHTTP(t *testing.T, src string) netHTTP {
 	name := filepath.Join(src, "clientserver_test.go")
 	text, err := os.ReadFile(name)
@@ -251,14 +251,14 @@ func output(t *testing.T, name string, args ...string) []byte {
 	return out
 }
 
-// An outcome is that of one test.
+// An outcome is the result of one test.
 type outcome struct {
-	server bool   // it ran a server, behind SCGI
+	server bool   // whether it ran a server behind SCGI
 	result string // PASS, FAIL or SKIP; empty if it did not end
-	out    string // of the whole process, cut
+	out    string // output of the whole process, truncated
 }
 
-// run runs the tests in one process, which ends after the timeout at the latest.
+// run runs the tests in one process, which is killed after the timeout.
 func (b netHTTP) run(t *testing.T, tests []string, timeout string) map[string]outcome {
 	cmd := exec.Command(b.binary, "-test.v", "-test.short", "-test.timeout", timeout, "-test.run", "^("+strings.Join(tests, "|")+")$")
 	cmd.Dir = b.dir
@@ -279,8 +279,8 @@ func (b netHTTP) run(t *testing.T, tests []string, timeout string) map[string]ou
 	return outcomes
 }
 
-// runEach runs each of the tests in a process of its own, so that those that panic
-// or hang disturb no other.
+// runEach runs each test in a process of its own, so that a test that panics or hangs disturbs no
+// other.
 func (b netHTTP) runEach(t *testing.T, tests []string, timeout string) map[string]outcome {
 	outcomes := make(map[string]outcome)
 	var mu sync.Mutex

@@ -1,7 +1,7 @@
 package interop_test
 
-// panic_test.go tests what the client sees of a handler that panics. Half a reply never
-// looks whole, except where a row explains it.
+// panic_test.go tests what the client gets from a handler that panics. Half a reply never looks
+// whole, except where a row explains why.
 
 import (
 	"bufio"
@@ -27,7 +27,7 @@ func TestPanicBeforeTheFirstByte(t *testing.T) {
 	site{handler: scgi.HTTPHandler(mux)}.each(t, func(t *testing.T, fr front) {
 		a := get("/panic").do(t, fr.addr).ok(t, http.StatusInternalServerError)
 		if a.header.Get("X-From") != "" || strings.Contains(a.body, "not sent") {
-			t.Errorf("part of the taken back reply: %v, %q", a.header, a.body)
+			t.Errorf("part of the discarded reply was sent: %v, %q", a.header, a.body)
 		}
 		get("/fine").do(t, fr.addr).ok(t, http.StatusOK)
 	})
@@ -35,11 +35,11 @@ func TestPanicBeforeTheFirstByte(t *testing.T) {
 
 // A halfReply breaks off after half of its body.
 type halfReply struct {
-	length bool // it has a Content-Length
-	seen   bool // the client has got the first half by then
+	length bool // whether it has a Content-Length
+	seen   bool // whether the client gets the first half before the panic
 }
 
-// An unnoticed cut is one where half a reply looks whole.
+// An unnoticed cut is a case in which half a reply looks whole.
 type unnoticed struct {
 	servers  servers
 	networks []string
@@ -60,10 +60,9 @@ func isUnnoticed(fr front, half halfReply) bool {
 
 var halfReplies = []halfReply{{true, true}, {true, false}, {false, true}, {false, false}}
 
-// mistaking are web servers that may pass half a reply on as a whole one: it has
-// no length, and is cut before the web server has begun its own reply. Whether
-// they do depends on the moment, so no test can tell. lighttpd 1.4.83 notices
-// ("propagate backend errs").
+// mistaking are web servers that may pass on half a reply as a whole one if it has no length and is
+// cut before the web server has begun its own reply. That depends on timing, so it can't be
+// tested. lighttpd 1.4.83 detects the cut ("propagate backend errs").
 var mistaking = lighttpd.before("1.4.83")
 
 func TestPanicAfterTheFirstByte(t *testing.T) {
@@ -91,7 +90,7 @@ func testHalfReply(t *testing.T, half halfReply) {
 	})
 	site{handler: h, extra: streaming}.each(t, func(t *testing.T, fr front) {
 		if half == (halfReply{}) && mistaking.include(fr) {
-			t.Skip("depends on the moment")
+			t.Skip("the result depends on timing")
 		}
 		for range 5 {
 			conn := dial(t, fr.addr)
@@ -109,8 +108,7 @@ func testHalfReply(t *testing.T, half halfReply) {
 	})
 }
 
-// awaitBody waits until r holds a response's first body bytes, and leaves them
-// there.
+// awaitBody waits until r has the first bytes of a response's body, and does not consume them.
 func awaitBody(t *testing.T, r *bufio.Reader) {
 	t.Helper()
 	for n := 1; n < r.Size(); n = max(n, r.Buffered()) + 1 {

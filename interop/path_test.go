@@ -1,8 +1,7 @@
 package interop_test
 
-// path_test.go has the table of what becomes of a path: the URL of net/http and CGI's
-// two variables, at the root and under a prefix. The documentation is made of this
-// table, and every row was seen.
+// path_test.go has the table of what a path becomes: net/http's URL and CGI's two variables, at the
+// root and under a prefix. The documentation is made from this table, and every row was observed.
 
 import (
 	"encoding/json"
@@ -13,13 +12,13 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// A mapping is what an app sees of a path.
+// A mapping is what an app gets for a path.
 type mapping struct {
 	URI, Path        string // http.Request's RequestURI and URL.Path
-	Script, PathInfo string // SCRIPT_NAME and PATH_INFO, "-" if there is none
+	Script, PathInfo string // SCRIPT_NAME and PATH_INFO, "-" if not set
 }
 
-// A pathCase has no mapping where the web server answers by itself.
+// A pathCase has no mapping for a web server that answers the request itself.
 type pathCase struct {
 	target                  string
 	nginx, lighttpd, apache mapping

@@ -1,7 +1,6 @@
 package interop_test
 
-// port_test.go tests what depends on the port in r.Host. A reader who copies nginx's
-// stanza has a working app on any port.
+// port_test.go tests the port in r.Host. An app behind a copy of nginx's stanza works on any port.
 
 import (
 	"io"
@@ -13,7 +12,7 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// startFile puts nginx with the stanza of a file before h.
+// startFile starts nginx with the stanza in a file in front of h.
 func startFile(t *testing.T, file string, h http.Handler) (addr string) {
 	t.Helper()
 	backend := serve(t, &scgi.Server{Handler: scgi.HTTPHandler(h)}, "tcp")
@@ -36,8 +35,7 @@ func TestNginxKeepsThePort(t *testing.T) {
 				t.Errorf("%s: Host %s: got %d %q, want %q", file, host, a.status, a.body, want)
 			}
 		}
-		// nginx serves the host of an absolute URI, so the app must not be told
-		// another.
+		// nginx routes by the host of an absolute URI, so the app must get the same host.
 		a := call{target: "http://interop.test/app/x", host: "evil.test:8080"}.do(t, addr)
 		if strings.Contains(a.body, "evil") {
 			t.Errorf("%s: absolute URI: %d %q", file, a.status, a.body)
@@ -45,7 +43,7 @@ func TestNginxKeepsThePort(t *testing.T) {
 	}
 }
 
-// A form of the app's own page is not cross-origin, another's is.
+// A form on the app's own page is same-origin; one on another site's page is not.
 func TestNginxSameOrigin(t *testing.T) {
 	webserver.Need(t, webserver.Nginx)
 	form := http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.FormValue("a")) }))
@@ -63,7 +61,7 @@ func TestNginxSameOrigin(t *testing.T) {
 	}
 }
 
-// Whoever adds $http_host after the include of scgi_params has the port too.
+// A stanza that adds $http_host after the include of scgi_params keeps the port too.
 func TestNginxHTTPHost(t *testing.T) {
 	webserver.Need(t, webserver.Nginx)
 	backend := serve(t, &scgi.Server{Handler: scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))}, "tcp")

@@ -1,8 +1,8 @@
 package interop_test
 
-// same_test.go sends the same requests to one app behind each web server and under
-// net/http itself, and compares the answers. differences_test.go explains every
-// difference; an explanation that nothing needs fails too.
+// same_test.go sends the same requests to one app behind each web server and under net/http, and
+// compares the answers. differences_test.go must explain every difference, and an explanation
+// without a difference fails too.
 
 import (
 	"fmt"
@@ -15,13 +15,13 @@ import (
 	"example.com/scgi"
 )
 
-// A namedCall has the name that its explanations refer to.
+// A namedCall has a name to which explanations refer.
 type namedCall struct {
 	name string
 	call call
 }
 
-// calls is what is asked.
+// calls are the requests that are compared.
 var calls = []namedCall{
 	{"GET", get("/dump")},
 	{"HEAD", call{method: "HEAD", target: "/files/a.txt"}},
@@ -102,7 +102,7 @@ var calls = []namedCall{
 	{"not a form", call{method: "POST", target: "/multipart", body: "x"}},
 }
 
-func TestDifferencesAreOfCalls(t *testing.T) {
+func TestDifferencesNameCalls(t *testing.T) {
 	for _, d := range differences {
 		named := func(c namedCall) bool { return c.name == d.call }
 		if d.call != anyCall && !slices.ContainsFunc(calls, named) {
@@ -135,7 +135,7 @@ func compare(t *testing.T, prefix string, h http.Handler) {
 	reference := direct(t, h)
 	ask := func(c namedCall, addr string) map[string]string {
 		f := fields(c.call.under(prefix).do(t, addr))
-		if uri, ok := f["r.RequestURI"]; ok { // it has the prefix, and the rows do not
+		if uri, ok := f["r.RequestURI"]; ok { // the rows have no prefix
 			f["r.RequestURI"] = strings.Replace(uri, `"`+prefix, `"`, 1)
 		}
 		return f
@@ -157,8 +157,8 @@ func (c call) under(prefix string) call {
 	return c
 }
 
-// fields is what of an answer is compared: all, but for what belongs to the
-// connection and to the server.
+// fields returns the parts of an answer to compare: everything except what belongs to the
+// connection or to the server.
 func fields(a answer) map[string]string {
 	f := map[string]string{"status": fmt.Sprint(a.status), "whole": fmt.Sprint(a.err == nil)}
 	for name, values := range a.header {
@@ -177,12 +177,12 @@ func fields(a answer) map[string]string {
 		f["body"] = short(strings.ReplaceAll(a.body, boundary, "BOUNDARY"))
 		return f
 	}
-	delete(f, "Content-Length") // of the dump
+	delete(f, "Content-Length") // differs with the dump
 	for line := range strings.SplitSeq(a.body, "\n") {
 		name, value, _ := strings.Cut(line, ": ")
 		f["r."+name] = value
 	}
-	delete(f, "r.Header[Connection]") // of the web server
+	delete(f, "r.Header[Connection]") // set by the web server
 	return f
 }
 
@@ -193,8 +193,8 @@ func short(s string) string {
 	return s
 }
 
-// compareFields reports what differs without an explanation, and explanations
-// without a difference. A field that is missing is "-".
+// compareFields fails for differences without an explanation, and for explanations without a
+// difference. A missing field is "-".
 func compareFields(t *testing.T, fr front, name string, got, want map[string]string) {
 	t.Helper()
 	got, want = toCompare(got, want)
@@ -219,8 +219,8 @@ func compareFields(t *testing.T, fr front, name string, got, want map[string]str
 	}
 }
 
-// toCompare is what of two answers is to be compared: of one that is the web
-// server's own only the status counts.
+// toCompare returns what to compare of two answers. If the web server itself made one of them, only
+// the status counts.
 func toCompare(got, want map[string]string) (_, _ map[string]string) {
 	if got["X-From"] == "app" {
 		return got, want

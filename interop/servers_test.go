@@ -1,8 +1,8 @@
 package interop_test
 
-// servers_test.go says which web servers a row is about: some kinds, and of these every
-// version or a range. The version is what the program reports, and a range begins with
-// the release that brought the change, where that is known.
+// servers_test.go selects the web servers to which a row applies: some kinds, and of each every
+// version or a range. The version is the one that the program reports. A range starts with the
+// release that brought the change, where that is known.
 
 import (
 	"slices"
@@ -11,11 +11,11 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// servers are web servers of some kinds and versions.
+// servers are web servers of certain kinds and versions.
 type servers []versions
 
-// versions are a kind's versions from one on and before another. A zero version
-// is no bound.
+// versions are the versions of a kind from one version on and before another. A zero version is no
+// bound.
 type versions struct {
 	kind         webserver.Kind
 	since, until webserver.Version
@@ -30,7 +30,7 @@ var (
 	each     = slices.Concat(nginx, lighttpd, apache)
 )
 
-// from returns the servers whose version is at least version.
+// from returns the servers of at least this version.
 func (s servers) from(version string) servers {
 	s = slices.Clone(s)
 	for i := range s {
@@ -39,7 +39,7 @@ func (s servers) from(version string) servers {
 	return s
 }
 
-// before returns the servers whose version is older than version.
+// before returns the servers older than this version.
 func (s servers) before(version string) servers {
 	s = slices.Clone(s)
 	for i := range s {
@@ -48,7 +48,7 @@ func (s servers) before(version string) servers {
 	return s
 }
 
-// include reports whether the web server in front is one of s.
+// include reports whether s includes the front's web server.
 func (s servers) include(fr front) bool {
 	return slices.ContainsFunc(s, func(v versions) bool {
 		return v.kind == fr.kind && !fr.version.Before(v.since) &&
@@ -64,9 +64,9 @@ func TestServersInclude(t *testing.T) {
 		}
 	}
 	if !row.include(front{kind: webserver.Lighttpd, version: webserver.ParseVersion("1.4.69")}) {
-		t.Error("lighttpd is missing")
+		t.Error("lighttpd is not included")
 	}
 	if row.include(front{kind: webserver.Apache, version: webserver.ParseVersion("1.24")}) {
-		t.Error("Apache is there")
+		t.Error("Apache is included")
 	}
 }

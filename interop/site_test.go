@@ -1,8 +1,7 @@
 package interop_test
 
-// site_test.go puts web servers in front of a handler. It uses the stanza that a user
-// copies and a socket opened as a user opens it. A test's servers end with the test and
-// leave nothing behind.
+// site_test.go puts web servers in front of a handler, with the stanza that a user copies and a
+// socket opened as a user opens it. A test's servers end with the test and leave nothing behind.
 
 import (
 	"bytes"
@@ -21,18 +20,18 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// patience bounds whatever a test waits for.
+// patience bounds every wait of a test.
 const patience = time.Minute
 
 var kinds = []webserver.Kind{webserver.Nginx, webserver.Lighttpd, webserver.Apache}
 
-// A site is an app and how a web server passes requests on to it.
+// A site is an app, and how a web server forwards requests to it.
 type site struct {
 	handler scgi.Handler
 	maxBody int64                     // Server.MaxBodyBytes
 	prefix  bool                      // mounted under /app, not at the root
 	extra   map[webserver.Kind]string // more directives
-	only    webserver.Kind            // empty: each of them
+	only    webserver.Kind            // empty means each of them
 
 	writeTimeout time.Duration // Server.WriteTimeout
 }
@@ -42,11 +41,10 @@ type front struct {
 	kind    webserver.Kind
 	version webserver.Version
 	network string // of the SCGI connections: tcp or unix
-	addr    string // where it serves HTTP
+	addr    string // the address on which it serves HTTP
 }
 
-// each runs f with each of the web servers in front of s, over TCP and over a
-// unix socket.
+// each runs f with each web server in front of s, over TCP and over a unix socket.
 func (s site) each(t *testing.T, f func(t *testing.T, fr front)) {
 	for _, kind := range kinds {
 		for _, network := range []string{"tcp", "unix"} {
@@ -75,7 +73,7 @@ func (s site) start(t *testing.T, kind webserver.Kind, network string) front {
 	return front{kind, webserver.VersionOf(t, kind), network, addr}
 }
 
-// serve runs srv until the test ends. By then nothing may be left open.
+// serve runs srv until the test ends. At that point nothing may be left open.
 func serve(t *testing.T, srv *scgi.Server, network string) net.Addr {
 	t.Helper()
 	addr := "127.0.0.1:0"
@@ -103,7 +101,7 @@ func serve(t *testing.T, srv *scgi.Server, network string) net.Addr {
 	return l.Addr()
 }
 
-// direct serves h by net/http itself, and returns its address.
+// direct serves h with net/http and returns the address.
 func direct(t *testing.T, h http.Handler) (addr string) {
 	srv := httptest.NewUnstartedServer(h)
 	srv.Config.ErrorLog = slog.NewLogLogger(logTo(t).Handler(), slog.LevelInfo)
@@ -112,8 +110,8 @@ func direct(t *testing.T, h http.Handler) (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-// logTo is a logger that is heard only if the test fails: some of the tests
-// panic on purpose.
+// logTo returns a logger whose output is shown only if the test fails, since some tests panic on
+// purpose.
 func logTo(t *testing.T) *slog.Logger {
 	var mu sync.Mutex
 	var text bytes.Buffer
@@ -138,7 +136,7 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-// receive waits for what a handler reports.
+// receive waits for a handler's report.
 func receive[T any](t *testing.T, c <-chan T, what string) (value T) {
 	t.Helper()
 	select {
@@ -149,12 +147,12 @@ func receive[T any](t *testing.T, c <-chan T, what string) (value T) {
 	return value
 }
 
-// signal tells a handler that waits to go on.
+// signal tells a waiting handler to go on.
 func signal(t *testing.T, c chan<- struct{}) {
 	t.Helper()
 	select {
 	case c <- struct{}{}:
 	case <-time.After(patience):
-		t.Fatal("timed out: the handler does not wait")
+		t.Fatal("timed out waiting for the handler")
 	}
 }

@@ -1,8 +1,8 @@
 package interop_test
 
-// slow_test.go runs the attacks of slowhttptest: clients that send their header, send
-// their body or take their answer as slowly as they can. At the height of the attack,
-// honest clients are answered every time.
+// slow_test.go runs the attacks of slowhttptest: clients that send their header, send their body or
+// read their answer as slowly as they can. At the height of an attack, every honest request is
+// answered.
 
 import (
 	"fmt"
@@ -20,9 +20,9 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// attacks are of slowClients connections each. An answer is larger than what
-// Apache and the sockets hold for a client that does not read; the others take
-// the whole of it.
+// attacks are slowhttptest's options. Each attack uses slowClients connections. The answer
+// for slow readers is larger than what Apache and the sockets buffer for a client that does
+// not read.
 var attacks = map[string][]string{
 	"slow header": {"-H"},
 	"slow body":   {"-B", "-s", "16384"},
@@ -46,7 +46,7 @@ func TestSlowClients(t *testing.T) {
 	for name, options := range attacks {
 		for i, kind := range kinds {
 			t.Run(name+"/"+string(kind), func(t *testing.T) {
-				t.Parallel() // an attack takes a third of a processor
+				t.Parallel() // an attack needs only a third of a processor
 				fr := s.start(t, kind, []string{"tcp", "unix", "unix"}[i])
 				defer startAttack(t, program, fr, options)()
 				for range honestCalls {
@@ -57,10 +57,10 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// startAttack returns when most of the attack's connections are there.
+// startAttack returns when most of the attack's connections are open.
 func startAttack(t *testing.T, program string, fr front, options []string) (stop func()) {
 	t.Helper()
-	args := append([]string{"-c", strconv.Itoa(slowClients), "-r", strconv.Itoa(slowClients), "-i", "1", // a second between two pieces
+	args := append([]string{"-c", strconv.Itoa(slowClients), "-r", strconv.Itoa(slowClients), "-i", "1", // one piece a second
 		"-l", strconv.Itoa(int(3 * patience / time.Second)), "-u", "http://" + fr.addr + "/attacked"}, options...)
 	cmd := exec.Command(program, args...)
 	if err := cmd.Start(); err != nil {
@@ -84,7 +84,7 @@ func startAttack(t *testing.T, program string, fr front, options []string) (stop
 	return stop
 }
 
-// established counts the connections to addr, by Linux's own table of them.
+// established counts the connections to addr in Linux's table.
 func established(t *testing.T, addr string) int {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")

@@ -1,7 +1,7 @@
 package interop_test
 
-// spawn_test.go owns lighttpd's bin-path: the web server starts the program by
-// itself, with the listening socket as standard input, and again when it ends.
+// spawn_test.go tests lighttpd's bin-path: lighttpd starts the program with the listening socket as
+// standard input, and restarts it when it ends.
 
 import (
 	"net/http"
@@ -34,8 +34,7 @@ func TestRestartedByLighttpd(t *testing.T) {
 	awaitAnother(t, addr, pid)
 }
 
-// startBy has lighttpd start the command in folder, and returns lighttpd's
-// address.
+// startBy makes lighttpd start the command in folder, and returns lighttpd's address.
 func startBy(t *testing.T, folder string) (addr string) {
 	t.Helper()
 	webserver.Need(t, webserver.Lighttpd)
@@ -70,7 +69,7 @@ func kill(t *testing.T, pid int) {
 	}
 }
 
-// awaitAnother asks until another process than old answers.
+// awaitAnother sends requests until a process other than old answers.
 func awaitAnother(t *testing.T, addr string, old int) {
 	t.Helper()
 	deadline := time.NewTimer(patience)

@@ -1,8 +1,8 @@
 package interop_test
 
-// stream_test.go tests replies that arrive while their handler still works, clients
-// that go away, and connections that become streams. Handler and client wait for each
-// other by channels, never for the clock.
+// stream_test.go tests replies that arrive while their handler still runs, streamed
+// uploads, and clients that go away. Handler and client wait for each other by channels,
+// never for the clock.
 
 import (
 	"bufio"
@@ -16,13 +16,13 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// streaming is what lighttpd needs to pass a reply on as it comes. nginx needs
+// streaming has the directive that lighttpd needs to pass on a reply as it comes. nginx needs
 // X-Accel-Buffering: no in the reply, and Apache nothing.
 var streaming = map[webserver.Kind]string{
 	webserver.Lighttpd: "server.stream-response-body = 1",
 }
 
-func TestStream(t *testing.T) {
+func TestStreamedReply(t *testing.T) {
 	seen := make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -59,14 +59,14 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// streamingUploads is what web servers need to pass a request on as it comes.
+// streamingUploads has the directives that web servers need to pass on a request as it comes.
 var streamingUploads = map[webserver.Kind]string{
 	webserver.Nginx:    "scgi_request_buffering off;",
 	webserver.Lighttpd: "server.stream-request-body = 1",
 }
 
-// losingUploads are web servers that announce as much of the body as they have,
-// less than the client's length, when they are told to stream it.
+// losingUploads are web servers that, told to stream a body, announce only as much of it as they
+// have received, less than the client's length.
 var losingUploads = nginx.before("1.29.6")
 
 func TestStreamedUpload(t *testing.T) {
@@ -97,15 +97,14 @@ func TestStreamedUpload(t *testing.T) {
 	})
 }
 
-// nginx ends the SCGI connection as soon as its client is gone.
+// nginx closes the SCGI connection as soon as its client is gone.
 func TestClientGone(t *testing.T) {
 	testClientGone(t, site{only: webserver.Nginx}, func(ctx context.Context, _ http.ResponseWriter) {
 		<-ctx.Done()
 	})
 }
 
-// Apache does when it has something to write to the client, and so does
-// lighttpd, if it streams.
+// Apache, and lighttpd if it streams, close the connection when they fail to write to the client.
 func TestClientGoneFromStream(t *testing.T) {
 	testClientGone(t, site{extra: streaming}, func(ctx context.Context, w http.ResponseWriter) {
 		piece := make([]byte, 1024)
@@ -118,8 +117,8 @@ func TestClientGoneFromStream(t *testing.T) {
 	})
 }
 
-// testClientGone has work run until its client is gone. That a handler which is
-// not told returns at last is up to the server's end.
+// testClientGone runs work until its client is gone. A handler that is not told returns after
+// patience.
 func testClientGone(t *testing.T, s site, work func(context.Context, http.ResponseWriter)) {
 	working, gone := make(chan struct{}), make(chan error)
 	s.handler = scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +135,7 @@ func testClientGone(t *testing.T, s site, work func(context.Context, http.Respon
 		receive(t, working, "the handler")
 		_ = conn.Close()
 		if err := receive(t, gone, "the handler's context"); err != context.Canceled {
-			t.Errorf("the context ended by %v", err)
+			t.Errorf("the context ended with %v", err)
 		}
 	})
 }

@@ -1,7 +1,7 @@
 package interop_test
 
-// vectors_test.go runs the programs in testdata/vectors, which judge a server or a
-// client of any language, on this library's.
+// vectors_test.go runs the programs in testdata/vectors, which test a server or a client in any
+// language, against this library.
 
 import (
 	"bytes"
@@ -45,7 +45,7 @@ func TestVectorsJudgeServer(t *testing.T) {
 	}
 }
 
-// echoWhole is the app that run.py needs.
+// echoWhole is the app that run.py expects.
 func echoWhole(w http.ResponseWriter, r *scgi.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

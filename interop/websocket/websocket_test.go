@@ -1,10 +1,10 @@
-// Package websocket tests a WebSocket library's connections over SCGI. It is a
-// module of its own, so that the library depends on nothing.
+// Package websocket tests WebSocket over SCGI with a WebSocket library. It is a module of its own,
+// so that package scgi keeps depending on nothing.
 package websocket
 
-// websocket_test.go owns the upgraded connection: nginx turns it into a tunnel,
-// lighttpd from 1.4.74 on does too, and the handler's side is net/http's
-// Hijacker. Apache has no tunnel over SCGI.
+// websocket_test.go tests upgraded connections. nginx turns one into a tunnel, and lighttpd
+// does from 1.4.74 on; the handler hijacks it as under net/http. Apache has no tunnel over
+// SCGI.
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ const (
 	readLimit = 4 << 20
 )
 
-// echo sends each message back, and reports what ended the connection.
+// echo sends each message back, and reports the error that ended the connection.
 func echo(ended chan<- error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, nil)
@@ -53,7 +53,7 @@ func echo(ended chan<- error) http.HandlerFunc {
 	}
 }
 
-// A front is a web server and how it connects to the app.
+// A front is a web server and the network over which it connects to the app.
 type front struct {
 	kind    webserver.Kind
 	network string
@@ -86,9 +86,9 @@ func (fr front) serve(t *testing.T, h http.Handler) string {
 	})
 }
 
-// since is the version from which a web server passes WebSocket on.
+// since has the first version of each web server that supports WebSocket over SCGI.
 var since = map[webserver.Kind]webserver.Version{
-	webserver.Nginx:    webserver.ParseVersion("1.22"), // no older one was tried
+	webserver.Nginx:    webserver.ParseVersion("1.22"), // the oldest version tried
 	webserver.Lighttpd: webserver.ParseVersion("1.4.74"),
 }
 
@@ -152,7 +152,7 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// A client that goes away without a word ends the handler's read.
+// When a client goes away without a close frame, the handler's read ends.
 func TestClientGone(t *testing.T) {
 	onEach(t, func(ctx context.Context, t *testing.T, fr front) {
 		ended := make(chan error, 1)
@@ -166,7 +166,7 @@ func TestClientGone(t *testing.T) {
 	})
 }
 
-// What is no upgrade stays a request that net/http's handlers answer.
+// A request without an upgrade is still served by net/http handlers.
 func TestNoUpgrade(t *testing.T) {
 	onEach(t, func(ctx context.Context, t *testing.T, fr front) {
 		ended := make(chan error, 1)
@@ -186,7 +186,7 @@ func TestNoUpgrade(t *testing.T) {
 			t.Errorf("got %s", resp.Status)
 		}
 		if receive(ctx, t, ended) == nil {
-			t.Error("the handler took it for an upgrade")
+			t.Error("the handler accepted it as an upgrade")
 		}
 	})
 }

@@ -1,8 +1,7 @@
 package http_test
 
-// behindscgi_test.go joins net/http's own tests, for a run of
-// TestNetHTTPServerTests: their server's handler is reached over SCGI, through a
-// gateway in front of a scgi.Server.
+// behindscgi_test.go connects to net/http's own tests, for a run of TestNetHTTPServerTests. It
+// reaches their server's handler over SCGI, through a gateway in front of a scgi.Server.
 
 import (
 	"context"
@@ -17,9 +16,9 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// behindSCGI puts cst's handler behind SCGI. It is called before cst's server
-// starts. A server on a fake network, for a synctest bubble, gets another one to
-// speak SCGI on.
+// behindSCGI puts cst's handler behind SCGI. It is called before cst's server starts. If
+// that server uses a fake network, for a synctest bubble, behindSCGI makes another one for
+// SCGI.
 func behindSCGI(t testing.TB, cst *clientServerTest) {
 	fmt.Println("\nbehind SCGI:", t.Name())
 	transport := new(gateway.Transport)
@@ -59,7 +58,7 @@ func behindSCGI(t testing.TB, cst *clientServerTest) {
 	config.Handler = transport.Handler()
 }
 
-// errorLog writes to the ErrorLog that a test watches.
+// errorLog writes to the ErrorLog that a test inspects.
 type errorLog struct{ config *Server }
 
 func (l errorLog) Write(p []byte) (int, error) {
@@ -67,7 +66,7 @@ func (l errorLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// http1Only leaves the mode in which the gateway speaks HTTP/1 to the client.
+// http1Only keeps only the mode in which the gateway speaks HTTP/1 to the client.
 func http1Only(t testing.TB, modes []testMode) []testMode {
 	if !slices.Contains(modes, http1Mode) {
 		t.Skip("not a test of HTTP/1")
