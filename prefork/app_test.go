@@ -2,8 +2,8 @@
 
 package prefork
 
-// app_test.go starts the program that main_test.go defines, talks to it, and reads what
-// it writes.
+// app_test.go starts the program that main_test.go defines, sends requests to it, and reads its
+// output.
 
 import (
 	"bufio"
@@ -39,13 +39,13 @@ type app struct {
 	news  sync.Cond
 	out   []string // lines of standard output
 	log   []map[string]any
-	noise []string // of standard error, not log lines
+	noise []string // lines of standard error other than log lines
 	ended chan struct{}
 	err   error
 }
 
-// run starts r, and waits until it is ready. It is killed after the test, if it
-// did not end before.
+// run starts r and waits until it is ready. If it has not ended by the end of the test, it is
+// killed.
 func run(t *testing.T, r role, env ...string) *app {
 	t.Helper()
 	a := launch(t, r, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, env...) })
@@ -102,7 +102,7 @@ func launch(t *testing.T, r role, change func(*exec.Cmd)) *app {
 	t.Cleanup(func() {
 		_ = a.cmd.Process.Kill()
 		<-a.ended
-		readers.Wait() // children that outlived their parent would hold the pipes
+		readers.Wait() // waits for children too, since they hold the pipes
 		if t.Failed() {
 			a.show()
 		}
@@ -120,7 +120,8 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// tempDir is short enough for a socket, and everyone may enter it.
+// tempDir returns a folder whose path is short enough for a socket, and which every user may
+// enter.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pf")
@@ -166,7 +167,7 @@ func (a *app) show() {
 	a.t.Log(strings.Join(a.noise[:min(len(a.noise), 50)], "\n"))
 }
 
-// await waits until found says so, under the lock.
+// await waits until found, called under the lock, reports true.
 func (a *app) await(what string, found func() bool) {
 	a.t.Helper()
 	late := time.AfterFunc(patience, a.news.Broadcast)
@@ -196,7 +197,7 @@ func (a *app) awaitOut(word string) (line string) {
 	return line
 }
 
-// awaitLog waits for the n-th record with this message, and with these values.
+// awaitLog waits for the n-th record with this message and these values.
 func (a *app) awaitLog(n int, msg string, want map[string]any) map[string]any {
 	a.t.Helper()
 	var got map[string]any
@@ -223,7 +224,7 @@ func contains(r, want map[string]any) bool {
 	return true
 }
 
-// get returns the answer to path.
+// get returns the answer to a GET of path.
 func (a *app) get(path string) (string, error) {
 	resp, err := a.client.Get("http://site" + path)
 	if err != nil {
@@ -237,7 +238,7 @@ func (a *app) get(path string) (string, error) {
 	return string(body), err
 }
 
-// pid returns the process that answers to path.
+// pid returns the id of the process that answers a GET of path.
 func (a *app) pid(path string) int {
 	a.t.Helper()
 	text, err := a.get(path)
@@ -248,7 +249,7 @@ func (a *app) pid(path string) int {
 	return pid
 }
 
-// pidOverHTTP returns the process that answers to the front end.
+// pidOverHTTP returns the id of the process that answers through the HTTP front end.
 func (a *app) pidOverHTTP() int {
 	a.t.Helper()
 	resp, err := http.Get(a.url)
@@ -264,7 +265,7 @@ func (a *app) pidOverHTTP() int {
 	return pid
 }
 
-// queue sends a request, and returns a function that reads the answer.
+// queue sends a request and returns a function that reads the answer.
 func (a *app) queue(path string) (answer func() string) {
 	a.t.Helper()
 	if file, ok := strings.CutPrefix(a.addr, "unix:"); ok {
@@ -291,8 +292,8 @@ func queueAt(t *testing.T, network, addr, path string) (answer func() string) {
 	}
 }
 
-// held starts a request that is under way until release, and returns its child.
-// answered gets the error it ends with.
+// held starts a request that runs until release is called, and returns its child's id. answered
+// delivers the error with which the request ends.
 func (a *app) held() (pid int, answered <-chan error) {
 	a.t.Helper()
 	end := make(chan error, 1)
@@ -315,7 +316,7 @@ func signalTo(t *testing.T, pid int, sig syscall.Signal) {
 
 func (a *app) signal(sig syscall.Signal) { signalTo(a.t, a.cmd.Process.Pid, sig) }
 
-// wait waits for the parent's end.
+// wait waits until the parent exits.
 func (a *app) wait() error {
 	a.t.Helper()
 	a.await("the end", func() bool {
@@ -329,7 +330,7 @@ func (a *app) wait() error {
 	return a.err
 }
 
-// end ends the app in order.
+// end shuts the app down.
 func (a *app) end() {
 	a.t.Helper()
 	a.signal(syscall.SIGTERM)
@@ -338,7 +339,7 @@ func (a *app) end() {
 	}
 }
 
-// children are the ids of the processes whose parent is the app.
+// children returns the ids of the app's child processes.
 func (a *app) children() (pids []int) {
 	a.t.Helper()
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
@@ -354,13 +355,13 @@ func (a *app) children() (pids []int) {
 	return pids
 }
 
-// awaitGone polls until there is no process pid.
+// awaitGone polls until process pid is gone.
 func awaitGone(t *testing.T, pid int) {
 	t.Helper()
 	awaitState(t, pid, 0)
 }
 
-// awaitState polls until process pid is in a state, as ps calls it; 0 is gone.
+// awaitState polls until process pid is in a state, given by ps's letter; 0 means gone.
 func awaitState(t *testing.T, pid int, want byte) {
 	t.Helper()
 	for end := time.Now().Add(patience); stateOf(pid) != want; time.Sleep(time.Millisecond) {

@@ -2,8 +2,8 @@
 
 package prefork
 
-// contain_test.go owns the tests of User, Group and Chroot. Rule: root gives up
-// its rights in real processes; what is refused is refused before any is started.
+// contain_test.go tests User, Group and Chroot. Real processes give up root's rights, and bad
+// settings are refused before any process starts.
 
 import (
 	"encoding/json"
@@ -23,11 +23,11 @@ import (
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("only root can")
+		t.Skip("needs root")
 	}
 }
 
-// nobody's ids, and those of another group.
+// The ids of nobody and of another group.
 func nobody(t *testing.T) (uid, gid, other int) {
 	t.Helper()
 	u, err := user.Lookup("nobody")
@@ -47,11 +47,11 @@ func nobody(t *testing.T) (uid, gid, other int) {
 	return uid, gid, other
 }
 
-// who is what a process says of itself.
+// who describes a process, in its own words.
 type who struct {
 	UID, GID, Pid int
 	Groups        []int
-	Root          []string // what is in its root folder
+	Root          []string // the files in its root folder
 }
 
 func (a *app) who() (w who) {
@@ -66,8 +66,8 @@ func (a *app) who() (w who) {
 	return w
 }
 
-// The program is outside the new root folder, and so is the socket.
-func TestContained(t *testing.T) {
+// The program and the socket are outside the new root folder.
+func TestContainedProcessServes(t *testing.T) {
 	needRoot(t)
 	uid, gid, other := nobody(t)
 	jail := tempDir(t)
@@ -104,8 +104,8 @@ func TestContained(t *testing.T) {
 	}
 }
 
-// Giving up root takes back the parent-death signal; it is asked for again.
-func TestContainedDieWithParent(t *testing.T) {
+// Giving up root clears the parent-death signal, so the child sets it again.
+func TestContainedChildDiesWithParent(t *testing.T) {
 	needRoot(t)
 	nobody(t)
 	a := run(t, role{MaxProcesses: 2, MinProcesses: 2, User: "nobody", Chroot: tempDir(t)})
@@ -113,9 +113,8 @@ func TestContainedDieWithParent(t *testing.T) {
 	checkOrphans(t, a)
 }
 
-// A contained child is replaced, and the program is reloaded, by a parent that
-// still can.
-func TestContainedIsReplaced(t *testing.T) {
+// The parent keeps its rights, so it can replace contained children and reload the program.
+func TestContainedChildIsReplaced(t *testing.T) {
 	needRoot(t)
 	uid, _, _ := nobody(t)
 	a := run(t, role{MaxProcesses: 1, User: "nobody", Chroot: tempDir(t)})
@@ -132,13 +131,13 @@ func TestContainedIsReplaced(t *testing.T) {
 	a.end()
 }
 
-// The same over HTTP works from inside, by TCP.
+// The HTTP front end of a contained program reaches it over TCP.
 func TestContainedFrontEnd(t *testing.T) {
 	needRoot(t)
 	nobody(t)
 	a := run(t, role{MaxProcesses: 1, User: "nobody", Chroot: tempDir(t), Addr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0"})
 	if pid := a.pidOverHTTP(); pid == a.cmd.Process.Pid {
-		t.Error("the parent has answered")
+		t.Error("the parent answered")
 	}
 	a.end()
 }
@@ -177,7 +176,7 @@ func TestIdentityRefused(t *testing.T) {
 	}
 }
 
-// Who is not root can't become anyone, but may stay who it is.
+// A process without root's rights can't change its user, but may name its own.
 func TestIdentityWithoutRoot(t *testing.T) {
 	needRoot(t)
 	uid, gid, _ := nobody(t)
@@ -185,7 +184,7 @@ func TestIdentityWithoutRoot(t *testing.T) {
 	if err := os.Chown(dir, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	program := otherVersion(t) // where nobody can get at it
+	program := otherVersion(t) // a copy that the user nobody may run
 	asNobody := func(cmd *exec.Cmd) {
 		cmd.Path, cmd.Args[0] = program, program
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
@@ -193,7 +192,7 @@ func TestIdentityWithoutRoot(t *testing.T) {
 	addr := "unix:" + filepath.Join(dir, "s")
 	a := launch(t, role{Addr: addr, User: "daemon"}, asNobody)
 	if err := a.wait(); err == nil {
-		t.Error("it runs")
+		t.Error("the program runs as another user")
 	}
 	a.awaitNoise(errNotRoot.Error())
 	a = launch(t, role{Addr: addr, User: "nobody", MaxProcesses: 1}, asNobody)

@@ -12,9 +12,9 @@ import (
 	"example.com/scgi"
 )
 
-// With one worker a child, each request that finds none free starts a child, up
-// to the maximum; what comes then waits where any child can take it.
-func TestGrowsOnDemand(t *testing.T) {
+// With one worker in each child, every request that finds no free worker starts a child, up to the
+// maximum. Further requests wait where any child can take them.
+func TestChildrenStartOnDemand(t *testing.T) {
 	a := run(t, role{MaxProcesses: 4, MaxWorkers: 1})
 	answered := make(map[int]<-chan error)
 	for range 4 {
@@ -42,9 +42,8 @@ func TestGrowsOnDemand(t *testing.T) {
 	a.end()
 }
 
-// A request that finds the one child with a free worker goes there, whichever it
-// is.
-func TestWaitsForAnyChild(t *testing.T) {
+// A waiting request goes to the first child with a free worker, whichever that is.
+func TestQueuedRequestGoesToAnyChild(t *testing.T) {
 	a := run(t, role{MaxProcesses: 2, MinProcesses: 2, MaxWorkers: 1})
 	first, firstEnd := a.held()
 	second, secondEnd := a.held()
@@ -63,8 +62,8 @@ func TestWaitsForAnyChild(t *testing.T) {
 	a.end()
 }
 
-// A child that was not needed for ten seconds ends, but not the last.
-func TestShrinks(t *testing.T) {
+// A child that has been idle for ten seconds exits, unless it is the last.
+func TestIdleChildExits(t *testing.T) {
 	t.Parallel()
 	a := run(t, role{MaxProcesses: 2, MaxWorkers: 1})
 	first, firstEnd := a.held()
@@ -76,7 +75,7 @@ func TestShrinks(t *testing.T) {
 	<-secondEnd
 	a.awaitLog(1, "child exited", map[string]any{"why": "it was idle"})
 	if took := time.Since(began); took < 8*time.Second {
-		t.Errorf("it ended after %v", took)
+		t.Errorf("the idle child exited after %v", took)
 	}
 	if n := len(a.children()); n != 1 {
 		t.Errorf("%d children are left", n)
@@ -84,7 +83,7 @@ func TestShrinks(t *testing.T) {
 	a.end()
 }
 
-// fakeParent has children that are no processes. Each is open requests busy.
+// fakeParent returns a parent whose children are not processes. Each has open requests.
 func fakeParent(workers int, open ...int) *parent {
 	p := &parent{settings: &settings{}, want: len(open)}
 	p.Server = &scgi.Server{MaxWorkers: workers}
@@ -122,7 +121,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// As long as it is not enough, the steps double.
+// While the children do not suffice, each step doubles their number.
 func TestGrowthDoubles(t *testing.T) {
 	p := fakeParent(1, 1)
 	var wants []int
@@ -135,22 +134,22 @@ func TestGrowthDoubles(t *testing.T) {
 	}
 }
 
-// A child that was asked and has not answered is waited for; one that has been
-// silent for long has no worker free.
+// The parent waits for the report of a child that it has asked. A child that has been silent for
+// long counts as busy.
 func TestGrowthWithSilentChild(t *testing.T) {
 	p := fakeParent(1, 1, 0)
 	p.crowded()
 	p.children[0].heard = time.Now()
 	if p.answered(); p.want != 2 {
-		t.Error("it grew before all had answered")
+		t.Error("the parent grew before all children had reported")
 	}
 	p.children[1].heard = time.Now().Add(-2 * staleTime)
 	if p.answered(); p.want != 3 {
-		t.Error("it did not grow for a silent child")
+		t.Error("the parent did not count the silent child as busy")
 	}
 }
 
-// needed says how many children could do the work of all.
+// needed returns how many children suffice for all open requests.
 func TestNeeded(t *testing.T) {
 	spare := 0
 	if !queuesAreKnown {

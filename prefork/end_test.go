@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// endsInOrder checks that a request under way, and one that waits in the socket,
-// are answered after stop.
+// endsInOrder checks that a running request, and one that waits in the socket, are answered after
+// stop.
 func endsInOrder(t *testing.T, r role, stop func(*app)) {
 	s := newSystemd(t)
 	a := run(t, r, s.env()...)
@@ -25,22 +25,22 @@ func endsInOrder(t *testing.T, r role, stop func(*app)) {
 	s.expect("STOPPING=1")
 	a.release(pid)
 	if err := <-answered; err != nil {
-		t.Errorf("under way: %v", err)
+		t.Errorf("the running request: %v", err)
 	}
 	if text := waiting(); !strings.HasPrefix(text, "Status: 200") {
-		t.Errorf("in the socket: %q", text)
+		t.Errorf("the request in the socket: %q", text)
 	}
 	if err := a.wait(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestEnd(t *testing.T) {
+func TestShutdownAnswersRequests(t *testing.T) {
 	for name, stop := range map[string]func(*app){
 		"SIGTERM": func(a *app) { a.signal(syscall.SIGTERM) },
 		"SIGINT":  func(a *app) { a.signal(syscall.SIGINT) },
 		"Ctrl-C":  func(a *app) { signalTo(a.t, -a.cmd.Process.Pid, syscall.SIGINT) },
-		"systemd": func(a *app) { // all processes of the control group
+		"systemd": func(a *app) { // signals every process of the control group
 			for _, pid := range append(a.children(), a.cmd.Process.Pid) {
 				signalTo(a.t, pid, syscall.SIGTERM)
 			}
@@ -56,9 +56,9 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// A signal that comes after the end of the context is the first: a program may let
-// the same one end its context.
-func TestSignalAfterContext(t *testing.T) {
+// After its context ends, the program treats the next signal as the first: the same signal may have
+// ended the context.
+func TestFirstSignalAfterContextDoesNotKill(t *testing.T) {
 	for _, processes := range []int{0, 1} {
 		s := newSystemd(t)
 		a := run(t, role{MaxProcesses: processes, Usr2: true}, s.env()...)
@@ -80,8 +80,8 @@ func TestSignalAfterContext(t *testing.T) {
 	}
 }
 
-// A second signal kills.
-func TestSecondSignal(t *testing.T) {
+// A second signal kills the program.
+func TestSecondSignalKills(t *testing.T) {
 	for _, processes := range []int{0, 1} {
 		s := newSystemd(t)
 		a := run(t, role{MaxProcesses: processes}, s.env()...)
@@ -91,36 +91,36 @@ func TestSecondSignal(t *testing.T) {
 		s.expect("STOPPING=1")
 		a.signal(syscall.SIGTERM)
 		if err := <-answered; err == nil {
-			t.Error("there was an answer")
+			t.Error("the request was answered")
 		}
 		if processes == 0 {
 			a.release(pid)
 		}
 		if err := a.wait(); err == nil {
-			t.Error("it ended well")
+			t.Error("the program exited with status 0")
 		}
 	}
 }
 
-// What takes longer than ShutdownTimeout is cut.
-func TestShutdownTimeout(t *testing.T) {
+// A request that takes longer than ShutdownTimeout is cut.
+func TestShutdownTimeoutCutsRequests(t *testing.T) {
 	for _, processes := range []int{0, 1} {
 		a := run(t, role{MaxProcesses: processes, ShutdownTimeout: 100 * time.Millisecond})
 		pid, answered := a.held()
 		a.signal(syscall.SIGTERM)
 		if err := <-answered; err == nil {
-			t.Error("there was an answer")
+			t.Error("the request was answered")
 		}
 		a.awaitLog(1, "cut requests that did not finish in time", map[string]any{"pid": pid})
-		_ = syscall.Kill(pid, syscall.SIGUSR1) // or it has left without its handler
+		_ = syscall.Kill(pid, syscall.SIGUSR1) // the child may have exited already
 		if err := a.wait(); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// A child that does not end even then is killed.
-func TestEndOfStoppedChild(t *testing.T) {
+// A child that still does not exit is killed.
+func TestShutdownKillsStoppedChild(t *testing.T) {
 	t.Parallel()
 	a := run(t, role{MaxProcesses: 1, ShutdownTimeout: 100 * time.Millisecond})
 	pid := a.pid("/")
@@ -132,8 +132,8 @@ func TestEndOfStoppedChild(t *testing.T) {
 	a.awaitLog(1, "child died", map[string]any{"pid": pid, "why": "it did not exit in time"})
 }
 
-// A child that has not come up yet is killed, which is no cause for alarm.
-func TestEndOfStartingChild(t *testing.T) {
+// Shutdown kills a child that has not come up yet, and does not report that as a death.
+func TestShutdownKillsStartingChild(t *testing.T) {
 	slow := filepath.Join(tempDir(t), "slow")
 	a := run(t, role{MaxProcesses: 1, Slow: slow})
 	makeFile(t, slow)
@@ -143,9 +143,9 @@ func TestEndOfStartingChild(t *testing.T) {
 	a.awaitLog(1, "child exited", map[string]any{"cause": "signal: killed", "why": "the program is stopping"})
 }
 
-// A child that comes up meanwhile ends in order: it may have taken a request before
-// its parent knew that it serves.
-func TestEndOfChildThatComesUp(t *testing.T) {
+// A child that comes up during the shutdown shuts down in order: it may have taken a request before
+// its parent learned that it serves.
+func TestShutdownOfChildThatComesUp(t *testing.T) {
 	slow := filepath.Join(tempDir(t), "slow")
 	a := run(t, role{MaxProcesses: 1, Slow: slow})
 	makeFile(t, slow)

@@ -1,6 +1,6 @@
 package prefork_test
 
-// example_test.go owns the programs of the package's comment.
+// example_test.go has the programs for the package documentation.
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"example.com/scgi/prefork"
 )
 
-// A main with up to eight processes of one worker each: whatever a request does
-// to its process, it costs no other request.
+// A program with up to eight processes of one worker each: a request that crashes its process
+// disturbs no other request.
 func Example() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "served by process", os.Getpid())
@@ -32,7 +32,7 @@ func Example() {
 	}
 }
 
-// What only one process should do is done by the parent; what each needs, by each.
+// The parent does what must happen once; each child does what every process needs.
 func ExampleIsChild() {
 	if !prefork.IsChild() {
 		fmt.Println("migrating the database")
@@ -44,9 +44,9 @@ func ExampleIsChild() {
 	}
 }
 
-// The parent opens the socket as root; the children are nobody, and see nothing
-// but one folder. They are replaced when they have served enough, or grown. The
-// group adm may see what they do.
+// The parent opens the socket as root. The children run as nobody and see only one folder. A
+// child is replaced once it has served enough requests or has grown too large. The group adm
+// may read the status page.
 func ExampleProgram() {
 	p := prefork.Program{
 		Server:       &scgi.Server{MaxWorkers: 16},

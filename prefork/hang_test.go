@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A child that is stopped is replaced within its deadline.
-func TestStoppedIsReplaced(t *testing.T) {
+// A child that is stopped by a signal is replaced within HangTimeout.
+func TestStoppedChildIsReplaced(t *testing.T) {
 	t.Parallel()
 	a := run(t, role{MaxProcesses: 1, HangTimeout: time.Second})
 	pid := a.pid("/")
@@ -22,42 +22,42 @@ func TestStoppedIsReplaced(t *testing.T) {
 	signalTo(t, pid, syscall.SIGSTOP)
 	awaitState(t, pid, 'T')
 	if next := a.pid("/"); next == pid {
-		t.Error("the stopped child has answered")
+		t.Error("the stopped child answered")
 	}
 	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("it took %v", took)
+		t.Errorf("the replacement took %v", took)
 	}
 	a.awaitLog(1, "child died", map[string]any{"pid": pid, "why": "it stopped reporting", "cause": "signal: killed"})
 	a.end()
 }
 
-// A child whose scheduler is stuck is replaced, and its stacks are in the log.
-func TestSpinningIsReplaced(t *testing.T) {
+// A child whose scheduler is stuck is replaced, and the log has its stacks.
+func TestSpinningChildIsReplaced(t *testing.T) {
 	t.Parallel()
 	a := run(t, role{MaxProcesses: 1, HangTimeout: time.Second}, "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
 	pid := a.pid("/")
 	if _, err := a.get("/spin"); err == nil {
-		t.Error("there was an answer")
+		t.Error("the request was answered")
 	}
 	a.awaitLog(1, "child died", map[string]any{"pid": pid, "why": "it stopped reporting", "cause": "exit status 2"})
 	a.awaitNoise("SIGQUIT: quit")
-	a.awaitNoise("newTestHandler") // the goroutines that wait; GOTRACEBACK=crash shows running ones, too
+	a.awaitNoise("newTestHandler") // waiting goroutines; running ones need GOTRACEBACK=crash
 	if next := a.pid("/"); next == pid {
-		t.Error("it was not replaced")
+		t.Error("the child was not replaced")
 	}
 	a.end()
 }
 
-// The parent itself may be stopped for longer: no child is hung because of that, but
-// because it does not answer the parent that goes on.
-func TestStoppedParentKillsNobody(t *testing.T) {
+// The parent itself may have been stopped. It then judges a child not by the past silence, but by
+// whether the child reports after the parent has continued.
+func TestStoppedParentKillsNoChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := fakeParent(1, 0)
 		p.HangTimeout = time.Second
 		p.events, p.over = make(chan func()), make(chan struct{})
 		defer close(p.over)
 		c := p.children[0]
-		c.Process, _ = os.FindProcess(1 << 30) // there is none
+		c.Process, _ = os.FindProcess(1 << 30) // no such process
 		goOn := func() {
 			for synctest.Wait(); ; synctest.Wait() {
 				select {
@@ -73,7 +73,7 @@ func TestStoppedParentKillsNobody(t *testing.T) {
 		goOn()
 		time.Sleep(p.silenceGrace())
 		synctest.Wait()
-		p.hear(c, report{}) // it was in the pipe, and is read before the time is looked at
+		p.hear(c, report{}) // it waited in the pipe, and is read before the parent checks the time
 		if goOn(); c.state != serving {
 			t.Fatal("the child was killed")
 		}
@@ -86,25 +86,25 @@ func TestStoppedParentKillsNobody(t *testing.T) {
 	})
 }
 
-// When abandoned handlers reach their bound, another child serves before this
-// one ends, and the log has the handlers' stacks.
-func TestStuckIsReplaced(t *testing.T) {
+// When its abandoned handlers reach MaxAbandoned, a child ends once another serves, and the log has
+// the handlers' stacks.
+func TestChildWithAbandonedHandlersIsReplaced(t *testing.T) {
 	t.Parallel()
 	a := run(t, role{MaxProcesses: 1, MaxWorkers: 2, MaxAbandoned: 1, RequestTimeout: 50 * time.Millisecond})
 	pid := a.pid("/")
 	if _, err := a.get("/stuck"); err == nil {
-		t.Error("there was an answer")
+		t.Error("the request was answered")
 	}
 	a.awaitLog(1, "stopping child", map[string]any{"pid": pid, "why": "its abandoned handlers reached MaxAbandoned: 1"})
 	a.awaitLog(1, "child died", map[string]any{"pid": pid, "cause": "exit status 2"})
 	a.awaitNoise("newTestHandler")
 	if next := a.pid("/"); next == pid {
-		t.Error("it was not replaced")
+		t.Error("the child was not replaced")
 	}
 	a.end()
 }
 
-// awaitNoise waits for a line that is no log line.
+// awaitNoise waits for a line on standard error that is not a log line.
 func (a *app) awaitNoise(part string) {
 	a.t.Helper()
 	a.await(part, func() bool {
@@ -117,7 +117,7 @@ func (a *app) awaitNoise(part string) {
 	})
 }
 
-// However the parent dies, a second later no child is left.
+// However the parent dies, its children are gone a second later.
 func TestChildrenDieWithParent(t *testing.T) {
 	a := run(t, role{MaxProcesses: 3, MinProcesses: 3})
 	a.awaitLog(3, "child is serving", nil)
@@ -137,6 +137,6 @@ func checkOrphans(t *testing.T, a *app) {
 		awaitGone(t, pid)
 	}
 	if time.Now().After(end) {
-		t.Error("it took more than a second")
+		t.Error("the children lived for more than a second")
 	}
 }

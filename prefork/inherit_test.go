@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// A program that a handler starts gets nothing of the parent's or systemd's.
-func TestNothingIsPassedOn(t *testing.T) {
+// A program started by a handler inherits nothing of the parent's or systemd's.
+func TestHandlersProgramInheritsNothing(t *testing.T) {
 	s := newSystemd(t)
 	a := run(t, role{MaxProcesses: 1, HTTPAddr: "127.0.0.1:0"}, s.env()...)
 	text, err := a.get("/inherited")
@@ -28,17 +28,17 @@ func TestNothingIsPassedOn(t *testing.T) {
 	bad := regexp.MustCompile(variable + `=|NOTIFY_|WATCHDOG_|LISTEN_|socket:| ([3-9]|1[0-9]) -> (pipe|.*test)`)
 	for line := range strings.Lines(text) {
 		if bad.MatchString(line) {
-			t.Errorf("a program that a handler starts gets %q", line)
+			t.Errorf("the handler's program inherited %q", line)
 		}
 	}
 	if !strings.Contains(text, roleVariable) || !strings.Contains(text, "/fd") {
-		t.Errorf("only %q was passed on", text)
+		t.Errorf("the handler's program reported only %q", text)
 	}
 	a.end()
 }
 
-// ps and pkill know children by the program's name.
-func TestProcessName(t *testing.T) {
+// ps and pkill show children under the program's name.
+func TestChildHasProgramsName(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	name, err := os.ReadFile("/proc/" + strconv.Itoa(a.pid("/")) + "/comm")
 	if err != nil {
@@ -50,8 +50,8 @@ func TestProcessName(t *testing.T) {
 	a.end()
 }
 
-// Bad input is one line, before anything is started.
-func TestRefusedAtOnce(t *testing.T) {
+// A bad setting is reported in one line before any process starts.
+func TestBadSettingsAreRefused(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -85,13 +85,13 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// A supervisor's sockets are passed to children, too, and kept for the next start.
+// A supervisor's sockets are also passed to children, and kept for the program's next start.
 func TestSupervisorsSockets(t *testing.T) {
 	tcp, unix := supervised(t, "tcp", "127.0.0.1:0"), supervised(t, "unix", filepath.Join(tempDir(t), "s"))
 	for _, r := range []role{{Addr: "systemd:"}, {Addr: "systemd:", MaxProcesses: 2}} {
 		waiting := []func() string{queueAt(t, "tcp", tcp.addr, "/"), queueAt(t, "unix", unix.addr, "/")}
 		a := launch(t, r, func(cmd *exec.Cmd) {
-			// systemd sets LISTEN_PID between fork and exec; so does the shell.
+			// The shell sets LISTEN_PID between fork and exec, as systemd does.
 			cmd.Args = append([]string{"sh", "-c", `export LISTEN_PID=$$; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
 			cmd.Path = "/bin/sh"
 			cmd.Env = append(cmd.Env, "LISTEN_FDS=2")
@@ -106,7 +106,7 @@ func TestSupervisorsSockets(t *testing.T) {
 		a.end()
 	}
 	if !exists(unix.addr) {
-		t.Error("the supervisor's file is gone")
+		t.Error("the supervisor's socket file is gone")
 	}
 }
 

@@ -8,5 +8,5 @@ import (
 	"testing"
 )
 
-// limitMemory can't here.
+// limitMemory is not available on this system.
 func limitMemory(*testing.T, int64) (func(*exec.Cmd), error) { return nil, errors.ErrUnsupported }

@@ -2,10 +2,9 @@
 
 package prefork
 
-// load_test.go owns the tests under load, with nginx between the clients and the
-// app. Rule: a request may fail only if it was in a child that died, and nobody
-// is ever refused. Every failure is accounted for twice: by what the handlers
-// wrote down, and by nginx's log.
+// load_test.go tests the program under load, with nginx between the clients and the app. A request
+// may fail only if it was in a child that died, and no connection may be refused. Every failure is
+// accounted for twice: in the handlers' own record and in nginx's log.
 
 import (
 	"bufio"
@@ -28,7 +27,7 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// A few of each show that the parts work; "make prefork" does many.
+// A few rounds show that the parts work; "make prefork" runs many.
 var (
 	kills     = flag.Int("kills", 10, "kill `n` children by SIGKILL in each of the tests under load")
 	exits     = flag.Int("exits", 4, "let `n` handlers call os.Exit")
@@ -40,17 +39,17 @@ var (
 )
 
 const (
-	loadClients  = 8 // that ask without a pause
+	loadClients  = 8 // each sends requests without a pause
 	loadChildren = 4
-	loadWorkers  = 4 // a child's
+	loadWorkers  = 4 // in each child
 )
 
-// load is requests through nginx, until it is stopped.
+// load sends requests through nginx until it is stopped.
 type load struct {
 	t        *testing.T
 	a        *app
 	url      string
-	record   string // the file in which handlers write down what they begin
+	record   string // the file in which handlers record each request they begin
 	nginxLog string
 	client   http.Client
 	stopped  chan struct{}
@@ -59,11 +58,11 @@ type load struct {
 
 	mu     sync.Mutex
 	served map[int]int   // requests answered, by process
-	failed map[int]error // by number
+	failed map[int]error // by request number
 	deadly map[int]bool  // requests that kill their child
 }
 
-// underLoad runs f on TCP and on a unix socket, with a load on an app of r.
+// underLoad runs f over TCP and over a unix socket, with a load on an app of r.
 func underLoad(t *testing.T, r role, change func(*exec.Cmd), f func(*load)) {
 	webserver.Need(t, webserver.Nginx)
 	for _, addr := range []string{"127.0.0.1:0", "unix:"} {
@@ -133,7 +132,7 @@ func (l *load) askAlways(post bool) {
 	}
 }
 
-// ask makes a request that has a number, and notes how it ended.
+// ask sends a request with a number, and records how it ended.
 func (l *load) ask(word string, post bool) (pid int) {
 	number := int(l.last.Add(1))
 	pid, err := l.do(fmt.Sprintf("/%s/%d", word, number), post)
@@ -174,7 +173,7 @@ func (l *load) do(path string, post bool) (pid int, err error) {
 	return strconv.Atoi(string(text))
 }
 
-// count is how many requests were answered.
+// count returns the number of requests answered.
 func (l *load) count() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,14 +183,14 @@ func (l *load) count() (n int) {
 	return n
 }
 
-// awaitAnswers waits until n more requests were answered.
+// awaitAnswers waits until n more requests are answered.
 func (l *load) awaitAnswers(n int) {
 	l.t.Helper()
 	n += l.count()
 	poll(l.t, "answers", func() bool { return l.count() >= n })
 }
 
-// dead are the children whose death the log tells.
+// dead returns the children whose death was logged.
 func (l *load) dead() map[int]bool {
 	l.a.mu.Lock()
 	defer l.a.mu.Unlock()
@@ -204,7 +203,7 @@ func (l *load) dead() map[int]bool {
 	return pids
 }
 
-// begun says which process has begun which request.
+// begun returns which process began which request.
 func (l *load) begun() map[int]int {
 	l.t.Helper()
 	f, err := os.Open(l.record)
@@ -222,19 +221,19 @@ func (l *load) begun() map[int]int {
 	return begun
 }
 
-// check ends the load and the app, and accounts for all that failed.
+// check ends the load and the app, and accounts for every failed request.
 func (l *load) check() {
 	l.t.Helper()
 	l.stop()
 	l.a.end()
 	dead, begun := l.dead(), l.begun()
-	accepted := 0 // by a child that died before it began to run the handler
+	accepted := 0 // requests that a child accepted, before it died and before their handler ran
 	for number, err := range l.failed {
 		switch pid, known := begun[number]; {
 		case !known:
 			accepted++
 		case !dead[pid]:
-			l.t.Errorf("request %d failed in process %d, which has not died: %v", number, pid, err)
+			l.t.Errorf("request %d failed in process %d, which did not die: %v", number, pid, err)
 		}
 	}
 	if most := len(dead) * loadWorkers; len(l.failed) > most {
@@ -245,8 +244,7 @@ func (l *load) check() {
 		l.count(), len(l.served), len(dead), len(l.failed), accepted)
 }
 
-// checkNginx looks for connections that were refused, and for failures that no
-// client saw.
+// checkNginx looks in nginx's log for refused connections, and for failures that no client saw.
 func (l *load) checkNginx() {
 	l.t.Helper()
 	text, err := os.ReadFile(l.nginxLog)
@@ -258,11 +256,11 @@ func (l *load) checkNginx() {
 		switch {
 		case !strings.Contains(line, "upstream: "):
 		case strings.Contains(line, "connect() "):
-			l.t.Errorf("nginx was refused: %s", line)
+			l.t.Errorf("nginx failed to connect: %s", line)
 		case strings.Contains(line, "prematurely closed") || strings.Contains(line, "reset by peer") || strings.Contains(line, "Broken pipe"):
 			cut++
 		default:
-			l.t.Errorf("nginx says %s", line)
+			l.t.Errorf("nginx logged %s", line)
 		}
 	}
 	if cut != len(l.failed) {
@@ -270,7 +268,7 @@ func (l *load) checkNginx() {
 	}
 }
 
-// child is any child that serves.
+// child returns any child that serves.
 func (l *load) child() (pid int) {
 	l.t.Helper()
 	poll(l.t, "a child", func() bool {
@@ -282,7 +280,7 @@ func (l *load) child() (pid int) {
 	return pid
 }
 
-// children are those that serve, as the log has it.
+// children returns the children that serve, according to the log.
 func (l *load) children() (pids []int) {
 	l.a.mu.Lock()
 	defer l.a.mu.Unlock()
@@ -298,12 +296,12 @@ func (l *load) children() (pids []int) {
 	return pids
 }
 
-// Whatever kills children, only the requests in them fail.
-func TestKillsUnderLoad(t *testing.T) {
+// Whatever kills children, only the requests that they were running fail.
+func TestKilledChildrenUnderLoad(t *testing.T) {
 	limited, err := limitMemory(t, 256<<20)
 	if err != nil {
 		*hogs = 0
-		t.Log("no memory is taken: ", err)
+		t.Log("skipping the memory hog: ", err)
 	}
 	underLoad(t, role{}, limited, func(l *load) {
 		died := 0
@@ -331,7 +329,7 @@ func TestKillsUnderLoad(t *testing.T) {
 	})
 }
 
-// Reloads lose nothing.
+// Reloads lose no request.
 func TestReloadsUnderLoad(t *testing.T) {
 	underLoad(t, role{}, nil, func(l *load) {
 		for n := range *reloads {
@@ -346,10 +344,10 @@ func TestReloadsUnderLoad(t *testing.T) {
 	})
 }
 
-// Neither do children that are replaced when they are worn.
+// Recycling worn children loses no request either.
 func TestRecyclesUnderLoad(t *testing.T) {
 	underLoad(t, role{MaxRequests: 10}, nil, func(l *load) {
-		for n := 0; n < *recycles; { // a busy machine takes longer than a test's patience for all
+		for n := 0; n < *recycles; { // wait one by one, since all may take longer than patience
 			n = min(n+20, *recycles)
 			l.a.awaitLog(n, "child exited", nil)
 		}
@@ -359,8 +357,8 @@ func TestRecyclesUnderLoad(t *testing.T) {
 	})
 }
 
-// A supervisor's socket outlives the program: what comes while the program is
-// away waits in it.
+// A supervisor's socket outlives the program. Requests that arrive while the program is
+// away wait in the socket.
 func TestRestartsUnderLoad(t *testing.T) {
 	webserver.Need(t, webserver.Nginx)
 	for network, addr := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(tempDir(t), "s")} {
@@ -376,7 +374,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 				l.awaitAnswers(loadClients)
 				l.a.end()
 				l.a = launch(t, r, pass)
-				l.a.awaitLog(1, "child is serving", nil) // the answers below may be the last app's; a signal is for this one
+				l.a.awaitLog(1, "child is serving", nil) // the answers below may come from the previous app
 			}
 			l.awaitAnswers(loadClients)
 			l.check()

@@ -2,8 +2,8 @@
 
 package prefork
 
-// main_test.go has the program that the tests run: a real parent with real children,
-// which are the test binary itself, started with a role.
+// main_test.go has the program that the tests run: a real parent with real children. All of
+// them are the test binary, started with a role.
 
 import (
 	"context"
@@ -26,14 +26,13 @@ import (
 	"example.com/scgi"
 )
 
-// patience bounds whatever a test waits for.
+// patience bounds every wait of a test.
 const patience = 30 * time.Second
 
-// roleVariable holds a role, in JSON.
+// roleVariable names the environment variable that holds a role, in JSON.
 const roleVariable = "PREFORK_TEST_ROLE"
 
-// A role is what the test binary does in place of the tests: it runs a Program
-// with these fields.
+// A role makes the test binary run a Program with these fields instead of the tests.
 type role struct {
 	Addr, HTTPAddr, StatusAddr                 string
 	MaxProcesses, MinProcesses                 int
@@ -42,18 +41,18 @@ type role struct {
 	StartTimeout, HangTimeout, ShutdownTimeout time.Duration
 	User, Group, Chroot                        string
 
-	// Of its Server.
+	// Fields of its Server.
 	MaxWorkers, MaxAbandoned int
 	RequestTimeout           time.Duration
 
-	Record string // the file in which handlers write down what they begin
+	Record string // the file in which handlers record each request they begin
 
-	Chdir string // main changes its folder
-	Fail  string // main ends with status 7 in a child while this file exists
+	Chdir string // main changes to this folder
+	Fail  string // main exits with status 7 in a child while this file exists
 	Slow  string // main waits in a child while this file exists
-	Execs int    // main starts so many programs in the parent, and checks how they end
-	Moved string // main wants another address while this file exists
-	Usr2  bool   // Run's context ends by SIGUSR2
+	Execs int    // the number of programs that main starts in the parent, checking their exit status
+	Moved string // main uses another address while this file exists
+	Usr2  bool   // SIGUSR2 ends Run's context
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -77,7 +76,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// play is main.
+// play is the main function of the role.
 func (r *role) play() error {
 	if r.Chdir != "" {
 		if err := os.Chdir(r.Chdir); err != nil {
@@ -119,7 +118,7 @@ func (r *role) play() error {
 	return p.Run(ctx)
 }
 
-// checkExecs ends the process if an exit status is lost.
+// checkExecs exits with an error if the exit status of a program is lost.
 func checkExecs(n int) {
 	for range n {
 		var exit *exec.ExitError
@@ -136,8 +135,8 @@ func exists(path string) bool {
 	return path != "" && err == nil
 }
 
-// newTestHandler answers with its process id, after it has done what the path
-// says. SIGUSR1 releases what it holds.
+// newTestHandler does what the path says, and then answers with its process id. SIGUSR1 releases
+// held requests.
 func newTestHandler(record string) scgi.Handler {
 	released, signals := make(chan bool), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
@@ -190,8 +189,8 @@ func newTestHandler(record string) scgi.Handler {
 	})
 }
 
-// writeDown notes that this process has begun a request. A short write at the end
-// of a file is whole or not there, whoever else writes.
+// writeDown records that this process has begun a request. A short append is atomic, so several
+// processes may write at once.
 func writeDown(record, number string) {
 	f, err := os.OpenFile(record, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err == nil {

@@ -2,8 +2,8 @@
 
 package prefork
 
-// notifier_test.go owns the tests of what systemd is told. Rule: the test is
-// systemd, with a socket of its own.
+// notifier_test.go tests what the program tells systemd. The test plays systemd, with a
+// socket of its own.
 
 import (
 	"bytes"
@@ -36,12 +36,12 @@ func newSystemd(t *testing.T) *systemd {
 	return &systemd{t, c}
 }
 
-// env are the variables of a unit.
+// env returns the variables that systemd sets for a unit.
 func (s *systemd) env() []string {
 	return []string{"NOTIFY_SOCKET=" + s.conn.LocalAddr().String(), "WATCHDOG_USEC=1000000"}
 }
 
-// next reads a message, and leaves those of the watchdog out.
+// next reads a message, skipping those for the watchdog.
 func (s *systemd) next() string {
 	s.t.Helper()
 	for end := time.Now().Add(patience); ; {
@@ -69,14 +69,14 @@ func (s *systemd) expect(want string) {
 	}
 }
 
-// awaitFood reads until the watchdog is fed.
+// awaitFood reads until a message for the watchdog arrives.
 func (s *systemd) awaitFood() {
 	s.t.Helper()
 	for s.read(patience) != "WATCHDOG=1" {
 	}
 }
 
-func TestSystemdIsTold(t *testing.T) {
+func TestNotifiesSystemd(t *testing.T) {
 	t.Parallel()
 	for _, r := range []role{{}, {MaxProcesses: 2}} {
 		s := newSystemd(t)
@@ -89,7 +89,7 @@ func TestSystemdIsTold(t *testing.T) {
 			state, usec, _ := strings.Cut(s.next(), "\nMONOTONIC_USEC=")
 			at, err := strconv.ParseInt(usec, 10, 64)
 			if state != "RELOADING=1" || err != nil || at < before || at > monotonicUsec() {
-				t.Errorf("systemd was told %q at %q, %v", state, usec, err)
+				t.Errorf("systemd was told %q with time %q, %v", state, usec, err)
 			}
 			s.expect("READY=1")
 		}
@@ -101,8 +101,8 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
-// A reload that fails is over for systemd, too.
-func TestSystemdIsToldOfFailedReload(t *testing.T) {
+// systemd also learns of the end of a reload that fails.
+func TestNotifiesSystemdOfFailedReload(t *testing.T) {
 	s := newSystemd(t)
 	fail := filepath.Join(tempDir(t), "fail")
 	a := run(t, role{MaxProcesses: 1, Fail: fail}, s.env()...)
@@ -116,8 +116,8 @@ func TestSystemdIsToldOfFailedReload(t *testing.T) {
 	a.end()
 }
 
-// From inside a root folder without systemd's socket, systemd is told as before.
-func TestSystemdIsToldFromInside(t *testing.T) {
+// A program inside a chroot without systemd's socket still notifies systemd.
+func TestNotifiesSystemdFromChroot(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	nobody(t)
@@ -129,8 +129,8 @@ func TestSystemdIsToldFromInside(t *testing.T) {
 	s.expect("STOPPING=1")
 }
 
-// The watchdog starves when no child answers.
-func TestWatchdogStarves(t *testing.T) {
+// The watchdog gets no more messages when no child reports.
+func TestWatchdogStopsWithoutChildren(t *testing.T) {
 	t.Parallel()
 	s := newSystemd(t)
 	a := run(t, role{MaxProcesses: 1, HangTimeout: -1}, s.env()...)
@@ -143,7 +143,7 @@ func TestWatchdogStarves(t *testing.T) {
 		_ = s.conn.SetReadDeadline(time.Now().Add(2 * time.Second))
 		_, err := s.conn.Read(make([]byte, 64))
 		if fed = err == nil; time.Since(last) > patience {
-			t.Fatal("it is still fed")
+			t.Fatal("the watchdog is still notified")
 		}
 	}
 	signalTo(t, pid, syscall.SIGCONT)
@@ -151,8 +151,8 @@ func TestWatchdogStarves(t *testing.T) {
 	a.end()
 }
 
-// A supervisor that is gone, or does not read, changes nothing but the log.
-func TestSystemdIsGone(t *testing.T) {
+// A supervisor that is gone, or does not read, affects only the log.
+func TestServesWithoutSystemd(t *testing.T) {
 	t.Parallel()
 	missing := "NOTIFY_SOCKET=" + filepath.Join(tempDir(t), "missing")
 	slow := newSystemd(t)
@@ -174,7 +174,7 @@ func TestSystemdIsGone(t *testing.T) {
 	}
 }
 
-// fillSocket writes until nothing more goes in.
+// fillSocket writes until the socket is full.
 func fillSocket(t *testing.T, s *systemd) {
 	t.Helper()
 	c, err := net.Dial("unixgram", s.conn.LocalAddr().String())

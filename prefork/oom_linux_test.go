@@ -1,7 +1,6 @@
 package prefork
 
-// oom_linux_test.go owns the test of children that the kernel kills for lack of
-// memory.
+// oom_linux_test.go tests children that the kernel kills for lack of memory.
 
 import (
 	"fmt"
@@ -14,8 +13,8 @@ import (
 	"testing"
 )
 
-// limitMemory returns a function that makes a command run in a control group
-// which may have so much memory.
+// limitMemory returns a function that makes a command run in a control group with this
+// memory limit.
 func limitMemory(t *testing.T, limit int64) (func(*exec.Cmd), error) {
 	dir, err := makeMemoryGroup(limit)
 	if err != nil {
@@ -47,12 +46,11 @@ func makeMemoryGroup(limit int64) (dir string, err error) {
 		_ = os.Remove(dir)
 		return "", err
 	}
-	_ = os.WriteFile(filepath.Join(dir, files[1]), fmt.Append(nil, limit), 0) // where swap is counted
+	_ = os.WriteFile(filepath.Join(dir, files[1]), fmt.Append(nil, limit), 0) // exists only where swap is counted
 	return dir, nil
 }
 
-// The kernel kills the child that takes the memory, not the parent, and the log
-// says so.
+// The kernel kills the child that uses too much memory, not the parent, and the log says so.
 func TestMemoryHogIsReplaced(t *testing.T) {
 	limited, err := limitMemory(t, 96<<20)
 	if err != nil {
@@ -62,7 +60,7 @@ func TestMemoryHogIsReplaced(t *testing.T) {
 	a.open()
 	for i := range 3 {
 		if _, err := a.get("/hog"); err == nil {
-			t.Error("there was an answer")
+			t.Error("the request was answered")
 		}
 		a.awaitLog(i+1, "child died", map[string]any{"cause": "signal: killed, possibly out of memory"})
 		a.pid("/")
@@ -70,8 +68,8 @@ func TestMemoryHogIsReplaced(t *testing.T) {
 	a.end()
 }
 
-// A child is preferred to its parent when the kernel needs memory.
-func TestPreferToParent(t *testing.T) {
+// When memory runs out, the kernel prefers to kill a child rather than its parent.
+func TestKernelPrefersToKillChild(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	parent, child := score(t, a.cmd.Process.Pid), score(t, a.pid("/"))
 	if child != min(parent+oomHandicap, 1000) {
@@ -105,7 +103,7 @@ func TestOOMCount(t *testing.T) {
 	}
 	for at, want := range map[[2]string]int64{
 		{mount, "/a/b"}:       34,
-		{group, "/elsewhere"}: 34, // a container's own root
+		{group, "/elsewhere"}: 34, // the root of a container's own hierarchy
 		{mount, "/a"}:         0,
 	} {
 		if got := oomCount(at[0], at[1], "memory.events"); got != want {

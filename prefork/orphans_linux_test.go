@@ -1,6 +1,6 @@
 package prefork
 
-// orphans_linux_test.go owns the test of a parent that is process 1.
+// orphans_linux_test.go tests a parent that is process 1.
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// asInit makes cmd process 1 of a PID namespace of its own.
+// asInit makes cmd process 1 of a new PID namespace.
 func asInit(t *testing.T) func(*exec.Cmd) {
 	needRoot(t)
 	unshare, err := exec.LookPath("unshare")
@@ -28,7 +28,7 @@ func asInit(t *testing.T) func(*exec.Cmd) {
 	}
 }
 
-// childOf finds a process called name whose parent is process parent.
+// childOf finds a process called name that is a child of process parent.
 func childOf(parent int, name string) (pid int, state string) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range paths {
@@ -43,9 +43,9 @@ func childOf(parent int, name string) (pid int, state string) {
 	return 0, ""
 }
 
-// As process 1 the parent buries what it inherits, takes nobody's exit status
-// away, and ends in order.
-func TestProcessOne(t *testing.T) {
+// As process 1 the parent reaps orphans, does not steal the exit status of a program that
+// it starts, and shuts down in order.
+func TestParentAsProcessOne(t *testing.T) {
 	t.Parallel()
 	name := filepath.Base(os.Args[0])
 	a := launch(t, role{MaxProcesses: 1, Execs: 100}, asInit(t))
@@ -54,11 +54,11 @@ func TestProcessOne(t *testing.T) {
 	if _, err := a.get("/orphan"); err != nil || init == 0 {
 		t.Fatal(init, err)
 	}
-	poll(t, "an orphan that is dead", func() bool {
+	poll(t, "a dead orphan", func() bool {
 		_, state := childOf(init, "sleep")
 		return state == "Z"
 	})
-	poll(t, "its burial", func() bool {
+	poll(t, "the orphan to be reaped", func() bool {
 		pid, _ := childOf(init, "sleep")
 		return pid == 0
 	})

@@ -22,7 +22,7 @@ import (
 	"example.com/scgi/internal/status"
 )
 
-// A page that is closed on purpose is no error.
+// Closing the page on purpose is not an error.
 func TestPageCloses(t *testing.T) {
 	for range 100 {
 		var log bytes.Buffer
@@ -39,7 +39,7 @@ func TestPageCloses(t *testing.T) {
 	}
 }
 
-// shownPage is the page as JSON.
+// shownPage is the page in its JSON form.
 type shownPage struct {
 	scgi.Stats
 	Processes []status.Process[scgi.Stats]
@@ -53,7 +53,7 @@ func (s *shownPage) process(pid int) *status.Process[scgi.Stats] {
 	return &s.Processes[i]
 }
 
-// runWithPage starts r with a status page, and returns what asks for it.
+// runWithPage starts r with a status page, and returns a function that requests the page.
 func runWithPage(t *testing.T, r role) (a *app, ask func(format string) []byte) {
 	t.Helper()
 	path := filepath.Join(tempDir(t), "status")
@@ -80,7 +80,7 @@ func runWithPage(t *testing.T, r role) (a *app, ask func(format string) []byte) 
 	}
 }
 
-// awaitPage polls until the page is as found wants it.
+// awaitPage polls until found accepts the page.
 func awaitPage(t *testing.T, ask func(string) []byte, found func(*shownPage) bool) *shownPage {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
@@ -105,7 +105,7 @@ func TestPageShowsChildren(t *testing.T) {
 	})
 	p := page.process(busy)
 	if r := p.Requests[0]; r.Method != "GET" || r.URI != "/hold" || r.Running <= 0 {
-		t.Errorf("it works on %+v", r)
+		t.Errorf("the running requests are %+v", r)
 	}
 	if p.State != "serving" || p.Age <= 0 || p.Memory < 1<<20 || p.Stats.Busy != 1 || page.Busy != 1 {
 		t.Errorf("%+v", page)
@@ -125,13 +125,13 @@ func TestPageShowsChildren(t *testing.T) {
 	signalTo(t, busy, syscall.SIGKILL)
 	page = awaitPage(t, ask, func(s *shownPage) bool { return s.process(busy) == nil && len(s.Processes) == 2 })
 	if page.Served != 1 {
-		t.Errorf("with the child that had served it, %d of 1 requests are left", page.Served)
+		t.Errorf("after the child that served it died, the page shows %d requests, want 1", page.Served)
 	}
 	a.end()
 }
 
-// A program without children shows itself, and what Prometheus gets of it has no
-// label more than from StatsHandler.
+// A program without children shows itself. Its metrics have the same labels as those of
+// StatsHandler.
 func TestPageOfOneProcess(t *testing.T) {
 	a, ask := runWithPage(t, role{})
 	pid, answered := a.held()
@@ -149,7 +149,7 @@ func TestPageOfOneProcess(t *testing.T) {
 	a.end()
 }
 
-// The page shows a child that hangs, while it hangs.
+// The page shows that a child hangs while it hangs.
 func TestPageShowsHungChild(t *testing.T) {
 	a, ask := runWithPage(t, role{MaxProcesses: 1, HangTimeout: time.Second})
 	pid := a.pid("/")
@@ -162,27 +162,26 @@ func TestPageShowsHungChild(t *testing.T) {
 	a.end()
 }
 
-// A status address that is taken ends the program before a child is started, and
-// a program that ends leaves no file behind.
-func TestStatusAddrIsTaken(t *testing.T) {
+// If the status address is taken, the program ends before it starts a child. A program that ends
+// removes its socket's file.
+func TestTakenStatusAddrEndsProgram(t *testing.T) {
 	path := filepath.Join(tempDir(t), "status")
 	taken := "unix:" + path
 	a := run(t, role{MaxProcesses: 1, StatusAddr: taken})
 	second := launch(t, role{MaxProcesses: 1, StatusAddr: taken}, nil)
 	if second.wait() == nil {
-		t.Error("it is served twice")
+		t.Error("a second program serves the address")
 	}
 	second.await("no child", func() bool {
 		return !slices.ContainsFunc(second.log, func(r map[string]any) bool { return r["msg"] == "prefork: child is serving" })
 	})
 	a.end()
 	if exists(path) {
-		t.Error("the socket is left")
+		t.Error("the socket's file is left")
 	}
 }
 
-// A report with as many requests as there may be, of the bytes that JSON makes
-// longest, fits on a line.
+// A report with the most requests, each of the bytes that JSON makes longest, fits on one line.
 func TestLongestReportFits(t *testing.T) {
 	hostile := strings.Repeat("\xff", 1<<16)
 	r := report{Stats: scgi.Stats{Served: 1}}

@@ -2,8 +2,7 @@
 
 package prefork
 
-// replace_test.go tests that children that die are replaced. Each child really
-// dies.
+// replace_test.go tests that dead children are replaced. Real processes die.
 
 import (
 	"errors"
@@ -21,7 +20,7 @@ func TestChildrenServe(t *testing.T) {
 	a := run(t, role{MaxProcesses: 2, MinProcesses: 2})
 	pid := a.pid("/")
 	if pid == a.cmd.Process.Pid {
-		t.Error("the parent has answered")
+		t.Error("the parent answered")
 	}
 	if n := len(a.children()); n != 2 {
 		t.Errorf("%d children", n)
@@ -32,8 +31,8 @@ func TestChildrenServe(t *testing.T) {
 	}
 }
 
-// Whatever kills a child, another takes its place.
-func TestReplaced(t *testing.T) {
+// Whatever kills a child, another one replaces it.
+func TestDeadChildIsReplaced(t *testing.T) {
 	for _, test := range []struct{ path, cause string }{
 		{"/exit/0", "exit status 0"},
 		{"/exit/3", "exit status 3"},
@@ -45,7 +44,7 @@ func TestReplaced(t *testing.T) {
 			a := run(t, role{MaxProcesses: 1})
 			before := a.pid("/")
 			if _, err := a.get(test.path); err == nil {
-				t.Error("there was an answer")
+				t.Error("the request was answered")
 			}
 			if after := a.pid("/"); after == before {
 				t.Error("the same child answered")
@@ -56,19 +55,19 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-func TestKilledIsReplaced(t *testing.T) {
+func TestKilledChildIsReplaced(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	pid := a.pid("/")
 	signalTo(t, pid, syscall.SIGKILL)
 	if next := a.pid("/"); next == pid {
-		t.Error("the dead child has answered")
+		t.Error("the dead child answered")
 	}
 	a.awaitLog(1, "child died", map[string]any{"cause": "signal: killed", "pid": pid})
 	a.end()
 }
 
-// Only the requests of the dead child are lost.
-func TestSiblingsGoOn(t *testing.T) {
+// When a child dies, only its own requests are lost.
+func TestSiblingsKeepServing(t *testing.T) {
 	a := run(t, role{MaxProcesses: 2, MinProcesses: 2, MaxWorkers: 1})
 	first, firstAnswered := a.held()
 	second, secondAnswered := a.held()
@@ -82,10 +81,10 @@ func TestSiblingsGoOn(t *testing.T) {
 	}()
 	signalTo(t, first, syscall.SIGKILL)
 	if err := <-firstAnswered; err == nil {
-		t.Error("the dead child has answered")
+		t.Error("the dead child answered")
 	}
 	if err := <-waiting; err != nil {
-		t.Errorf("what waited in the socket: %v", err)
+		t.Errorf("the request in the socket: %v", err)
 	}
 	a.release(second)
 	if err := <-secondAnswered; err != nil {
@@ -94,8 +93,8 @@ func TestSiblingsGoOn(t *testing.T) {
 	a.end()
 }
 
-// What a dead child has started does not stay behind, on Linux not even where it
-// leads a process group of its own.
+// A dead child's own processes do not stay behind. On Linux that holds even if the child leads a
+// process group of its own.
 func TestDeadChildLeavesNothing(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	started := []int{a.pid("/start")}
@@ -109,8 +108,8 @@ func TestDeadChildLeavesNothing(t *testing.T) {
 	a.end()
 }
 
-// The first children can't come up: the program ends with their status.
-func TestFirstChildrenFail(t *testing.T) {
+// If the first children can't come up, the program ends with their exit status.
+func TestFailureOfFirstChildrenEndsProgram(t *testing.T) {
 	fail := filepath.Join(tempDir(t), "fail")
 	makeFile(t, fail)
 	a := launch(t, role{MaxProcesses: 4, MinProcesses: 2, Fail: fail}, nil)
@@ -120,7 +119,7 @@ func TestFirstChildrenFail(t *testing.T) {
 	}
 }
 
-// Later, children that can't come up are tried again and again, ever more slowly.
+// Later the parent retries children that can't come up, after ever longer pauses.
 func TestRetriesWithGrowingPause(t *testing.T) {
 	t.Parallel()
 	fail := filepath.Join(tempDir(t), "fail")
@@ -138,12 +137,12 @@ func TestRetriesWithGrowingPause(t *testing.T) {
 	}()
 	_ = os.Remove(fail)
 	if err := <-waiting; err != nil {
-		t.Errorf("what waited in the socket: %v", err)
+		t.Errorf("the request in the socket: %v", err)
 	}
 	a.end()
 }
 
-func TestPause(t *testing.T) {
+func TestRetryPauseGrows(t *testing.T) {
 	var p pause
 	for i, want := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
 		if got := p.grow(); got != want {
@@ -158,8 +157,8 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// A child that never calls Run is not waited for.
-func TestStartTimeout(t *testing.T) {
+// The parent does not wait for a child that never calls Run.
+func TestStartTimeoutKillsChild(t *testing.T) {
 	slow := filepath.Join(tempDir(t), "slow")
 	a := run(t, role{MaxProcesses: 1, StartTimeout: 3 * time.Second, Slow: slow})
 	makeFile(t, slow)

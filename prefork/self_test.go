@@ -14,8 +14,8 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// A young child reports at once that it has served something: dying later, it is not
-// one that died at its start.
+// A young child reports at once that it has served a request: if it dies later, it did not
+// die at its start.
 func TestFirstServedIsReportedAtOnce(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

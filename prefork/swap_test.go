@@ -2,7 +2,7 @@
 
 package prefork
 
-// swap_test.go tests the replacement of children that serve.
+// swap_test.go tests the replacement of serving children.
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestRecycled(t *testing.T) {
+func TestWornChildIsReplaced(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		role role
@@ -37,7 +37,7 @@ func TestRecycled(t *testing.T) {
 			}
 			a.awaitLog(1, "child exited", want)
 			if next := a.pid("/"); next == pid {
-				t.Error("it was not replaced")
+				t.Error("the child was not replaced")
 			}
 			a.end()
 			a.checkOrder(1)
@@ -45,18 +45,18 @@ func TestRecycled(t *testing.T) {
 	}
 }
 
-// Children that are all worn at once are replaced one after the other.
-func TestRecycledOneByOne(t *testing.T) {
-	// Long enough for all three to serve before the first is old, on a busy machine too.
+// Children that reach a bound at the same time are replaced one after the other.
+func TestWornChildrenAreReplacedOneByOne(t *testing.T) {
+	// Long enough for all three to serve before the first is old, even on a busy machine.
 	a := run(t, role{MaxProcesses: 3, MinProcesses: 3, MaxAge: time.Second})
 	a.awaitLog(6, "child exited", nil)
 	a.end()
 	a.checkOrder(3)
 }
 
-// checkOrder reads the log of replacements: a child serves, then another is asked
-// to end, and ends before the next one is asked. Once there are n, n are there all
-// the time.
+// checkOrder checks the log of replacements: a new child serves before an old one is asked
+// to end, and the old one ends before the next one is asked. From the moment that n children
+// serve, n always do.
 func (a *app) checkOrder(n int) {
 	a.t.Helper()
 	a.mu.Lock()
@@ -74,7 +74,7 @@ func (a *app) checkOrder(n int) {
 			asked++
 			serving--
 			if full && serving < n || asked > 1 {
-				a.t.Errorf("%d serve and %d are to end: %v", serving, asked, r)
+				a.t.Errorf("%d children serve and %d were asked to end: %v", serving, asked, r)
 			}
 		case "prefork: child exited":
 			asked--
@@ -82,8 +82,8 @@ func (a *app) checkOrder(n int) {
 	}
 }
 
-// A bound of zero is none, whatever is added to it, and a bound is not lowered.
-func TestRaise(t *testing.T) {
+// A bound of zero or less stays as it is, and no bound is lowered.
+func TestRaiseNeverLowersBound(t *testing.T) {
 	for _, bound := range []int64{-1, 0, 1, 9} {
 		if got := raise(bound); got != bound {
 			t.Errorf("%d became %d", bound, got)
@@ -96,8 +96,8 @@ func TestRaise(t *testing.T) {
 	}
 }
 
-// A signal to a child makes it ask its parent, who has another ready before.
-func TestChildToldToEnd(t *testing.T) {
+// A child that gets a signal asks its parent, which first starts another child.
+func TestSignaledChildIsReplacedFirst(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	pid, answered := a.held()
 	signalTo(t, pid, syscall.SIGTERM)
@@ -112,18 +112,18 @@ func TestChildToldToEnd(t *testing.T) {
 	a.checkOrder(1)
 }
 
-// pkill -HUP reaches children, too.
+// pkill -HUP also reaches children, which ignore the signal.
 func TestChildSurvivesHUP(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	pid := a.pid("/")
 	signalTo(t, pid, syscall.SIGHUP)
 	if next := a.pid("/"); next != pid {
-		t.Error("it was replaced")
+		t.Error("the child was replaced")
 	}
 	a.end()
 }
 
-// linked makes a link to the test binary, and starts r by it.
+// linked makes a link to the test binary, and starts r through the link.
 func linked(t *testing.T, r role) (a *app, link string) {
 	t.Helper()
 	link = filepath.Join(tempDir(t), "app")
@@ -133,7 +133,7 @@ func linked(t *testing.T, r role) (a *app, link string) {
 	return a, link
 }
 
-// relink points link to path, at once.
+// relink atomically points link to path.
 func relink(t *testing.T, link, path string) {
 	t.Helper()
 	path, err := filepath.Abs(path)
@@ -148,7 +148,7 @@ func relink(t *testing.T, link, path string) {
 	}
 }
 
-// otherVersion is a copy of the test binary.
+// otherVersion returns a copy of the test binary.
 func otherVersion(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(os.Args[0])
@@ -162,7 +162,7 @@ func otherVersion(t *testing.T) string {
 	return path
 }
 
-// versionOf is the file that process pid runs.
+// versionOf returns the file that process pid runs.
 func versionOf(t *testing.T, pid int) os.FileInfo {
 	t.Helper()
 	info, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
@@ -172,7 +172,8 @@ func versionOf(t *testing.T, pid int) os.FileInfo {
 	return info
 }
 
-// SIGHUP: children of the new program, one after the other, and the parent stays.
+// SIGHUP replaces the children one after the other with children of the new program. The parent
+// stays.
 func TestReload(t *testing.T) {
 	a, link := linked(t, role{MaxProcesses: 3, MinProcesses: 3})
 	a.awaitLog(3, "child is serving", nil)
@@ -205,7 +206,7 @@ func TestReload(t *testing.T) {
 	a.end()
 }
 
-// A parent that was started by nohup, or by a shell's "&", still reloads and ends.
+// A parent started by nohup, or by a shell's "&", still reloads and shuts down.
 func TestReloadUnderNohup(t *testing.T) {
 	a := launch(t, role{MaxProcesses: 1}, func(cmd *exec.Cmd) {
 		cmd.Args = append([]string{"sh", "-c", `trap "" HUP INT; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
@@ -221,8 +222,8 @@ func TestReloadUnderNohup(t *testing.T) {
 	}
 }
 
-// A new program that does not come up changes nothing: the old children go on,
-// and where one dies the old program takes its place.
+// A new program that does not come up changes nothing. The old children go on, and the old program
+// replaces one that dies.
 func TestReloadOfBrokenProgram(t *testing.T) {
 	a, link := linked(t, role{MaxProcesses: 1})
 	pid := a.pid("/")
@@ -236,13 +237,13 @@ func TestReloadOfBrokenProgram(t *testing.T) {
 		a.signal(syscall.SIGHUP)
 		a.awaitLog(1, "reload failed; keeping the old program", map[string]any{"serving": 1})
 		if next := a.pid("/"); next != pid {
-			t.Errorf("process %d has taken the place of %d", next, pid)
+			t.Errorf("process %d replaced %d", next, pid)
 		}
 	}
 	signalTo(t, pid, syscall.SIGKILL)
 	pid = a.pid("/")
 	if got := versionOf(t, pid); !os.SameFile(got, old) {
-		t.Errorf("what replaces the old program is %v", got.Name())
+		t.Errorf("the replacement runs %v", got.Name())
 	}
 	relink(t, link, os.Args[0])
 	a.signal(syscall.SIGHUP)
@@ -251,8 +252,8 @@ func TestReloadOfBrokenProgram(t *testing.T) {
 	a.end()
 }
 
-// A program that can't come up is mended by a reload.
-func TestReloadMends(t *testing.T) {
+// A reload repairs a program that can't come up.
+func TestReloadRepairsProgram(t *testing.T) {
 	t.Parallel()
 	fail := filepath.Join(tempDir(t), "fail")
 	a, _ := linked(t, role{MaxProcesses: 1, Fail: fail})
@@ -264,14 +265,14 @@ func TestReloadMends(t *testing.T) {
 	a.signal(syscall.SIGHUP)
 	a.pid("/")
 	if took := time.Since(began); took > time.Second {
-		t.Errorf("the pause was kept: %v", took)
+		t.Errorf("the retry pause did not end: %v", took)
 	}
 	a.end()
 }
 
-// main may change its folder: children start where this process was started, by
-// the same path.
-func TestChdir(t *testing.T) {
+// main may change its folder. Children start in the folder in which this process was
+// started, by the same path.
+func TestChildrenStartInFirstFolder(t *testing.T) {
 	link := filepath.Join(tempDir(t), "app")
 	relink(t, link, os.Args[0])
 	if err := os.Mkdir(filepath.Join(filepath.Dir(link), "data"), 0o755); err != nil {
@@ -295,7 +296,7 @@ func TestChdir(t *testing.T) {
 	}
 }
 
-// A new version that wants other addresses can't have them.
+// A new version can't change the program's addresses.
 func TestReloadWithOtherAddress(t *testing.T) {
 	moved := filepath.Join(tempDir(t), "moved")
 	a, _ := linked(t, role{MaxProcesses: 1, Moved: moved})
@@ -305,7 +306,7 @@ func TestReloadWithOtherAddress(t *testing.T) {
 	a.awaitLog(1, "reload failed; keeping the old program", nil)
 	a.awaitNoise(errAddresses.Error())
 	if next := a.pid("/"); next != pid {
-		t.Error("it was replaced")
+		t.Error("the child was replaced")
 	}
 	_ = os.Remove(moved)
 	a.end()
