@@ -2,10 +2,10 @@
 
 package scgi
 
-// alloc_test.go bounds what an exchange allocates, and what a silent connection costs. The
-// client makes plain system calls on a buffer of its own, so that only the server
-// allocates. (The race detector allocates too, and other systems accept through package
-// net.)
+// alloc_test.go bounds the allocations of an exchange, and the memory of a silent
+// connection. The client makes plain system calls on a buffer of its own, so that only the
+// server allocates. The race detector also allocates, and on other systems so does accepting
+// through package net.
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// What a handler may keep must be its own: the connection, the exchange, and
-// the bytes of the request. The rest is recycled.
+// The server allocates only what a handler may keep: the connection, the exchange, and the
+// bytes of the request. It recycles the rest.
 func TestAllocations(t *testing.T) {
 	for level, most := range map[string]float64{
 		"native":  3,
@@ -34,8 +34,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// exchangeAllocs is the number of allocations from an accepted connection to
-// its end.
+// exchangeAllocs returns the number of allocations from an accepted connection to its end.
 func exchangeAllocs(t *testing.T, h Handler) float64 {
 	s := &Server{Handler: h}
 	s.init()
@@ -59,7 +58,7 @@ func exchangeAllocs(t *testing.T, h Handler) float64 {
 		}
 		s.track(c)
 		if !s.greet(c, buf[:]) {
-			t.Fatal("the request was not there")
+			t.Fatal("the request did not arrive")
 		}
 		if n, err := readAll(client, reply[:]); err != nil || string(reply[:12]) != "Status: 200 " {
 			t.Fatalf("%q, %v", reply[:n], err)

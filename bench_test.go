@@ -1,9 +1,8 @@
 package scgi
 
-// bench_test.go owns the benchmarks of what a request goes through; parsing, dispatch and
-// the reply are measured beside their tests. They are for finding out where time goes and
-// what a change did to it. What a request costs beside other servers is measured by the
-// bench module, with client and server apart.
+// bench_test.go benchmarks a whole exchange; parsing, dispatch and the reply have benchmarks
+// beside their tests. These show where time goes and what a change does to it. The bench
+// module compares the cost of a request with other servers', with client and server apart.
 
 import (
 	"io"
@@ -17,7 +16,7 @@ import (
 
 const page = "Sun Nov 22 13:11:00 2026\n"
 
-// levels answer with the same page.
+// levels are handlers of each level that answer with the same page.
 func levels() map[string]Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -33,9 +32,8 @@ func levels() map[string]Handler {
 	}
 }
 
-// BenchmarkExchange is a whole exchange, from connect to the end of the
-// connection, one after the other: the client's half and its waking up are in
-// it.
+// BenchmarkExchange runs exchanges one after the other, from connecting to the end of the
+// connection. The time includes the client's half and its wake-up.
 func BenchmarkExchange(b *testing.B) {
 	request := appendNetstring(nil, typical.block)
 	for _, network := range []string{"unix", "tcp"} {

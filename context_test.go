@@ -15,8 +15,7 @@ import (
 	"example.com/scgi"
 )
 
-// asked serves one request whose handler gives its context to the test and
-// waits for the returned function.
+// asked serves one request. Its handler passes its context to the test and waits for release.
 func asked(t *testing.T, s *scgi.Server, l net.Listener, request string) (peer net.Conn, ctx context.Context, release func()) {
 	t.Helper()
 	contexts, hold := make(chan context.Context), make(chan bool)
@@ -50,10 +49,10 @@ func TestContextEndsWhenThePeerGoes(t *testing.T) {
 	})
 }
 
-// The peer is watched while its body is unread, where the system can.
+// The peer is watched even while its body is unread, if the system can do that.
 func TestContextEndsBehindAnUnreadBody(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("this system can't watch a socket without reading it")
+		t.Skip("this system can't watch a socket without reading from it")
 	}
 	for _, kind := range []string{"unix", "tcp"} {
 		peer, ctx, release := asked(t, &scgi.Server{}, listen(t, kind), post("/", strings.Repeat("x", 50000)))
@@ -73,7 +72,7 @@ func TestHalfCloseKeepsContext(t *testing.T) {
 		gone  bool
 	}{{"unix", false, false}, {"unix portable", false, false}, {"tcp", true, false}, {"tcp portable", true, false}, {"tcp", false, true}, {"tcp portable", false, true}} {
 		peer, ctx, release := asked(t, &scgi.Server{AllowHalfClose: test.allow}, listen(t, test.kind), get("/"))
-		_ = ctx.Err() // begin to watch
+		_ = ctx.Err() // starts the watch
 		peer.(interface{ CloseWrite() error }).CloseWrite()
 		if test.gone {
 			<-ctx.Done()
@@ -85,19 +84,19 @@ func TestHalfCloseKeepsContext(t *testing.T) {
 	}
 }
 
-// On a unix socket a peer that has half-closed can still be seen to go.
+// On a unix socket the server sees that a half-closed peer goes away.
 func TestContextEndsAfterHalfClose(t *testing.T) {
 	peer, ctx, release := asked(t, &scgi.Server{}, listen(t, "unix"), get("/"))
 	peer.(interface{ CloseWrite() error }).CloseWrite()
 	if ctx.Err() != nil {
-		t.Error("a half-close cancelled")
+		t.Error("a half-close cancelled the context")
 	}
 	peer.Close()
 	<-ctx.Done()
 	release()
 }
 
-func TestContextEndsWithTheHandler(t *testing.T) {
+func TestContextEndsWithHandler(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		leakCheck(t)
 		peer, ctx, release := asked(t, &scgi.Server{}, l, get("/"))
@@ -110,7 +109,7 @@ func TestContextEndsWithTheHandler(t *testing.T) {
 	})
 }
 
-func TestContextEndsWithAFailedWrite(t *testing.T) {
+func TestContextEndsWithFailedWrite(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		ended := make(chan error)
 		start(t, &scgi.Server{AllowHalfClose: true, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -136,13 +135,13 @@ func TestContextAfterTheRequest(t *testing.T) {
 	l := listen(t, "unix")
 	start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { kept = r })}, l)
 	ask(t, l.Addr(), get("/"))
-	<-kept.Context().Done() // asked for the first time only now
+	<-kept.Context().Done() // the first call of Done
 	if err := kept.Context().Err(); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
 
-// The portable watch takes one byte at most, and a hijacker gets it.
+// The portable watch reads one byte at most, and Hijack returns that byte.
 func TestReadAheadKeepsInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := make(chan string)
@@ -151,7 +150,7 @@ func TestReadAheadKeepsInput(t *testing.T) {
 			if err := r.Context().Err(); err != nil {
 				t.Error(err)
 			}
-			synctest.Wait() // the byte has been read ahead
+			synctest.Wait() // until the watch has read the byte
 			_, rw, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -162,7 +161,7 @@ func TestReadAheadKeepsInput(t *testing.T) {
 		c := dial()
 		go func() {
 			io.WriteString(c, post("/", "body"))
-			io.WriteString(c, "tunnel\n") // by itself, so that it is not read with the header
+			io.WriteString(c, "tunnel\n") // sent separately, so that it is not read with the header
 		}()
 		if line := <-got; line != "tunnel\n" {
 			t.Errorf("%q", line)
@@ -171,14 +170,14 @@ func TestReadAheadKeepsInput(t *testing.T) {
 	})
 }
 
-// Without a system's help the end of a peer is read, unless it may be half of
-// one.
-func TestReadAheadSeesThePeerGo(t *testing.T) {
+// On systems that can't watch a socket, the watch reads the end of input, and takes it for
+// the peer's end unless half-closing is allowed.
+func TestReadAheadSeesPeerGo(t *testing.T) {
 	for _, allow := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			ended := make(chan error)
 			dial := pipeServer(t, &scgi.Server{AllowHalfClose: allow, Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
-				_ = r.Context().Err() // begin to watch
+				_ = r.Context().Err() // starts the watch
 				io.Copy(io.Discard, r.Body)
 				ended <- nil
 				synctest.Wait()

@@ -1,9 +1,9 @@
 package scgi
 
-// differential_test.go compares the parser with two others: one written from the
-// specification's grammar alone, which is slow and plain and shares no code with what it
-// judges, and the protocol's first server, the Python package scgi, where that is
-// installed (pip install scgi). Where they may differ is a table with a reason for each
+// differential_test.go compares the parser with two others. One is written from the
+// specification's grammar alone: it is slow and plain, and shares no code with the parser
+// under test. The other is the protocol's first server, the Python package scgi, if it is
+// installed (pip install scgi). Tables list where they may differ, with a reason for each
 // row.
 
 import (
@@ -20,7 +20,7 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// parsed is what the package makes of the input.
+// parsed returns what this package makes of the input.
 func parsed(input string, strict bool) scgitest.Verdict {
 	if input == "" {
 		return scgitest.Verdict{}
@@ -31,11 +31,11 @@ func parsed(input string, strict bool) scgitest.Verdict {
 	switch {
 	case refused != nil:
 		return scgitest.Verdict{Status: refused.status}
-	case x == nil: // and no more comes
+	case x == nil: // the input ends here
 		return scgitest.Verdict{Status: http.StatusBadRequest}
 	}
 	v := scgitest.Verdict{Status: 200, Body: x.body.early, Short: int64(len(x.body.early)) < x.ContentLength}
-	if x.body.isCut { // and so can't be read
+	if x.body.isCut { // reading it fails
 		v.Body = ""
 	}
 	for name, value := range x.Env.All() {
@@ -44,7 +44,7 @@ func parsed(input string, strict bool) scgitest.Verdict {
 	return v
 }
 
-// compare fails t where the two parsers differ.
+// compare fails t if the two parsers differ.
 func compare(t *testing.T, input string) {
 	t.Helper()
 	for _, strict := range []bool{false, true} {
@@ -67,7 +67,7 @@ func equalPairs(a, b [][2]string) bool {
 	return true
 }
 
-// Each row of the tables is a difference that there is.
+// Each row of the tables is a difference that exists.
 func TestDifferencesFromTheGrammar(t *testing.T) {
 	for rule, input := range map[string]string{
 		"length not first":             scgitest.Encode("", "SCGI", "1", "CONTENT_LENGTH", "0"),
@@ -103,8 +103,8 @@ func TestParsersAgree(t *testing.T) {
 
 var digits = regexp.MustCompile(`^[0-9]*`)
 
-// distort changes a request as a fuzzer does, but for its length often right,
-// so that what is inside is met.
+// distort changes a request as a fuzzer does, but usually corrects its length, so that the
+// parser gets to the content.
 func distort(r *rand.Rand, s string) string {
 	words := []string{"CONTENT_LENGTH", "SCGI", "HTTP_CONTENT_LENGTH", "0", "1", "00", "27", "\x00", "\x00\x00", "9223372036854775808", "+1", ",", ":", "A"}
 	size := digits.FindString(s)
@@ -130,7 +130,7 @@ func distort(r *rand.Rand, s string) string {
 	return size + ":" + block
 }
 
-// Every request with any one bit flipped is judged alike.
+// The parsers agree on every request with any one bit flipped.
 func TestParsersAgreeOnEveryFlippedBit(t *testing.T) {
 	for _, request := range scgitest.SmallRequests(t) {
 		for i := range 8 * len(request) {
@@ -139,8 +139,8 @@ func TestParsersAgreeOnEveryFlippedBit(t *testing.T) {
 	}
 }
 
-// Invariant: whatever the input, both parsers accept it with the same
-// variables and body, or answer with the same status.
+// Invariant: for any input, both parsers accept it with the same variables and body, or
+// answer with the same status.
 func FuzzDifferential(f *testing.F) {
 	for _, v := range scgitest.Vectors(f) {
 		f.Add(v.Input)
@@ -148,8 +148,7 @@ func FuzzDifferential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input string) { compare(t, input) })
 }
 
-// referenceProgram answers each line, a JSON string of bytes, with what the
-// reference makes of them.
+// referenceProgram answers each line, a JSON string of bytes, with the reference's result.
 const referenceProgram = `
 import io, json, sys
 from scgi.util import read_env
@@ -168,9 +167,8 @@ type referenceAnswer struct {
 	Body, Error string
 }
 
-// onlyReference says why the reference takes what this package refuses. The
-// specification is with this package, but for the last three rows, on which it
-// is silent.
+// onlyReference says why the reference accepts what this package refuses. The specification
+// agrees with this package, except that it says nothing on the last three rows.
 var onlyReference = map[error]string{
 	errNetstringLength:    "int() takes signs, spaces, underscores and leading zeros",
 	errHeaderUnterminated: "it drops what follows the last NUL",
@@ -201,7 +199,7 @@ func TestReferenceAgrees(t *testing.T) {
 	}
 	for reason, why := range onlyReference {
 		if !used[reason] {
-			t.Errorf("nothing is refused with %q that the reference takes: %s", reason, why)
+			t.Errorf("the reference accepts nothing that is refused with %q: %s", reason, why)
 		}
 	}
 }
@@ -217,12 +215,12 @@ func compareReference(t *testing.T, ask func(string) referenceAnswer, input stri
 		reason := refused.reason
 		used[reason] = true
 		if onlyReference[reason] == "" {
-			t.Errorf("%.300q: the reference takes it, refused with %v", input, reason)
+			t.Errorf("%.300q: the reference accepts it, this package refuses it with %v", input, reason)
 		}
-	case x == nil: // both refuse it, or wait for more
+	case x == nil: // both refuse it or wait for more
 	case got.Error != "":
 		if lastValue(x.Env, "CONTENT_LENGTH") == "" {
-			return // it takes the last of them, this package the first; nginx may send an empty one after it
+			return // it uses the last value, this package the first; nginx may send an empty one last
 		}
 		t.Errorf("%.300q: the reference refuses it: %s", input, got.Error)
 	default:
@@ -245,7 +243,7 @@ func lastValue(env Env, of string) (last string) {
 	return last
 }
 
-// latin1 has a character for each byte of s.
+// latin1 returns a string with a character for each byte of s.
 func latin1(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -254,7 +252,7 @@ func latin1(s string) string {
 	return b.String()
 }
 
-// startReference skips t if there is none.
+// startReference skips t if the reference is not installed.
 func startReference(t *testing.T) (ask func(input string) referenceAnswer) {
 	t.Helper()
 	if out, err := exec.Command("python3", "-c", "import scgi.util").CombinedOutput(); err != nil {

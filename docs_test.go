@@ -2,9 +2,9 @@
 
 package scgi_test
 
-// docs_test.go holds README.md, the pages in docs and the vectors' page to their word:
-// programs compile, commands run, and stanzas, names and numbers are those of the tests
-// and the code. A block of a kind that it does not know is a failure.
+// docs_test.go tests README.md, the pages in docs and the page of the vectors: programs
+// compile, commands run, and stanzas, names and numbers match the tests and the code. A
+// block in an unknown language fails.
 
 import (
 	"bufio"
@@ -44,7 +44,7 @@ func pages(t *testing.T) []string {
 	return append(found, "README.md", "testdata/vectors/README.md")
 }
 
-// block is a fenced part of a page.
+// block is a fenced block of a page.
 type block struct {
 	page       string
 	line       int
@@ -60,7 +60,8 @@ func readFile(t *testing.T, name string) string {
 	return string(b)
 }
 
-// blocks returns the blocks of all pages in one of the languages; there must be one.
+// blocks returns the blocks of all pages in one of these languages, and fails t if there are
+// none.
 func blocks(t *testing.T, langs ...string) (found []block) {
 	t.Helper()
 	for _, page := range pages(t) {
@@ -105,7 +106,7 @@ func TestDocsLanguages(t *testing.T) {
 	}
 }
 
-// A page answers one question, and the README shows the way.
+// A page that fits its limit answers one question; the README is an overview.
 func TestDocsLength(t *testing.T) {
 	for _, page := range pages(t) {
 		most := 250
@@ -118,7 +119,7 @@ func TestDocsLength(t *testing.T) {
 	}
 }
 
-// run runs a shell command to its end.
+// run runs a shell command to its end and returns its output.
 func run(t *testing.T, dir, command string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), docsTimeout)
@@ -131,7 +132,7 @@ func run(t *testing.T, dir, command string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// shell is a command in a process group of its own, which ends with ctx.
+// shell returns a command in a process group of its own, which ctx ends.
 func shell(ctx context.Context, dir, command string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-c", command)
 	cmd.Dir = dir
@@ -152,8 +153,8 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// userModule is a user's module beside a checkout of this one, which the
-// README takes to be called scgi.
+// userModule creates a user's module beside a checkout of this one, which the README assumes
+// is called scgi.
 func userModule(t *testing.T) (dir string) {
 	t.Helper()
 	parent := t.TempDir()
@@ -169,7 +170,7 @@ func userModule(t *testing.T) (dir string) {
 	return dir
 }
 
-// The programs compile, in a module that imports this one as the README says.
+// The programs compile in a module that imports this one as the README says.
 func TestDocsGo(t *testing.T) {
 	dir := userModule(t)
 	for _, b := range blocks(t, "sh") {
@@ -195,7 +196,7 @@ func TestDocsShell(t *testing.T) {
 			checkTestCommand(t, command)
 		case word(2) == "go run":
 			checkServer(t, command)
-		case word(3) == "go mod edit": // TestDocsGo's
+		case word(3) == "go mod edit": // TestDocsGo runs it
 		case word(1) == "grep":
 			checkRename(t, command)
 		default:
@@ -204,8 +205,8 @@ func TestDocsShell(t *testing.T) {
 	}
 }
 
-// checkTestCommand: the command that runs this test can't be run by it, so it
-// has to be the one that CI runs, but for flags and environment.
+// checkTestCommand compares the command with CI's, apart from flags and environment. It
+// can't run it, since the command runs this test.
 func checkTestCommand(t *testing.T, command string) {
 	flags := regexp.MustCompile(`^[^#]*\b(go test)((?: -\S+)*)( \S+)$`)
 	for _, line := range strings.Split(readFile(t, ".ci/run"), "\n") {
@@ -218,9 +219,9 @@ func checkTestCommand(t *testing.T, command string) {
 
 var address = regexp.MustCompile(`-(scgi|http) \S+`)
 
-// checkServer runs a command that serves, on free ports, asks for its page, and
-// ends it as Ctrl-C does. The program is run without "go run" around it, which
-// exits with status 1 after an interrupt whatever its program did.
+// checkServer runs a command that serves on free ports, requests its page, and ends it as
+// Ctrl-C does. It runs the program without "go run", which exits with status 1 after an
+// interrupt whatever the program does.
 func checkServer(t *testing.T, command string) {
 	ctx, cancel := context.WithTimeout(context.Background(), docsTimeout)
 	defer cancel()
@@ -258,7 +259,7 @@ func checkServer(t *testing.T, command string) {
 	}
 }
 
-// checkRename renames a copy of the module, which still has to compile.
+// checkRename renames a copy of the module and compiles it.
 func checkRename(t *testing.T, command string) {
 	dir := t.TempDir()
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -277,7 +278,7 @@ func checkRename(t *testing.T, command string) {
 	run(t, dir, "go build -o /dev/null ./...")
 }
 
-// The stanzas are the ones that the tests with real web servers include.
+// The stanzas are those that the tests with real web servers include.
 func TestDocsStanzas(t *testing.T) {
 	for _, server := range []string{"nginx", "lighttpd", "apache"} {
 		files, err := filepath.Glob(filepath.Join("interop", "testdata", server+"*.conf"))
@@ -290,14 +291,14 @@ func TestDocsStanzas(t *testing.T) {
 		}
 		for _, b := range blocks(t, server) {
 			if !slices.Contains(tested, b.text) {
-				t.Errorf("%s:%d: this is none of %q", b.page, b.line, files)
+				t.Errorf("%s:%d: the stanza is not one of %q", b.page, b.line, files)
 			}
 		}
 	}
 }
 
-// Links lead to a file, to a heading that is there, and to an example that is in the
-// file that they name.
+// Links lead to an existing file, to a heading in it, and to an example that the linked file
+// contains.
 func TestDocsLinks(t *testing.T) {
 	link := regexp.MustCompile(`(?:(?:\[` + "`" + `(Example\w*)` + "`" + `)?\]\(([^)#:]*)(?:#([^)]+))?\))`)
 	for _, page := range pages(t) {
@@ -320,7 +321,7 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-// anchors returns what links to the headings of a page end in.
+// anchors returns the anchors of a page's headings.
 func anchors(t *testing.T, page string) (names []string) {
 	t.Helper()
 	for _, h := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(readFile(t, page), -1) {
@@ -330,8 +331,7 @@ func anchors(t *testing.T, page string) (names []string) {
 	return names
 }
 
-// The tables have each number of Server, and the defaults of those that have
-// one.
+// The tables list every number of Server, with its default if it has one.
 func TestDocsLimits(t *testing.T) {
 	limits := readFile(t, "docs/limits.md")
 	for _, row := range []string{
@@ -354,8 +354,7 @@ func TestDocsLimits(t *testing.T) {
 	}
 }
 
-// What the table of numbers calls a field of Stats, a metric or a field of
-// Server is one.
+// Every name in the table of numbers is a field of Stats, a metric or a field of Server.
 func TestDocsNumbers(t *testing.T) {
 	page := httptest.NewRecorder()
 	new(scgi.Server).StatsHandler().ServeHTTP(page, httptest.NewRequest("GET", "/?format=prometheus", nil))
@@ -381,7 +380,7 @@ func TestDocsNumbers(t *testing.T) {
 	}
 }
 
-// The vectors are as many as the pages say.
+// The pages state the right number of vectors.
 func TestDocsVectors(t *testing.T) {
 	requests, replies := len(scgitest.Vectors(t)), len(scgitest.Replies(t))
 	for page, claims := range map[string][]string{
@@ -399,7 +398,7 @@ func TestDocsVectors(t *testing.T) {
 	}
 }
 
-// The lines that the log is said to have are in the code.
+// The log lines that the pages list exist in the code.
 func TestDocsLogLines(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -417,7 +416,7 @@ func TestDocsLogLines(t *testing.T) {
 	refusals, _, _ = strings.Cut(refusals, "\n## ")
 	reasons := regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(refusals, -1)
 	if len(lines) == 0 || len(reasons) == 0 {
-		t.Fatal("none found")
+		t.Fatal("no log lines found")
 	}
 	for _, line := range lines {
 		if !strings.Contains(code.String(), `"scgi: `+line[1]) && !strings.Contains(code.String(), `"`+line[1]) {
@@ -431,7 +430,7 @@ func TestDocsLogLines(t *testing.T) {
 	}
 }
 
-// The access log's record has the fields that the README names.
+// An access log record has the fields that the README names.
 func TestDocsAccessLog(t *testing.T) {
 	var record bytes.Buffer
 	srv := &scgi.Server{AccessLog: slog.New(slog.NewJSONHandler(&record, nil))}

@@ -1,7 +1,7 @@
 package scgi_test
 
-// example_test.go has the examples of the documentation, each for a goal that a user of
-// the package has. Where the output is known, it is checked.
+// example_test.go has the examples for the documentation, one for each goal that a user may
+// have. Their output is checked where it is predictable.
 
 import (
 	"context"
@@ -23,7 +23,7 @@ import (
 	"example.com/scgi/gateway"
 )
 
-// An app for net/http behind a web server.
+// A net/http app behind a web server.
 func Example() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hello/{name}", func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func Example() {
 	log.Fatal(scgi.ListenAndServe("127.0.0.1:4000", scgi.HTTPHandler(mux)))
 }
 
-// The request's variables as they came, and net/http's writer.
+// The request's variables as they arrived, with net/http's ResponseWriter.
 func ExampleHandlerFunc() {
 	handler := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		if r.Env.Get("REQUEST_METHOD") != "GET" {
@@ -44,7 +44,7 @@ func ExampleHandlerFunc() {
 	log.Fatal(scgi.ListenAndServe("127.0.0.1:4000", handler))
 }
 
-// A handler's test needs no server and no connection.
+// A test of a handler, without a server or a connection.
 func ExampleNewEnv() {
 	handler := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -61,7 +61,7 @@ func ExampleNewEnv() {
 	// Output: 200 alice said "hello"
 }
 
-// A net/http handler under a prefix, and a variable that HTTP does not have.
+// A net/http handler under a prefix that also reads a variable which HTTP does not have.
 func ExampleHTTPHandler() {
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		over, _ := scgi.FromContext(r.Context())
@@ -78,7 +78,7 @@ func ExampleHTTPHandler() {
 	// Output: 200 /news for alice
 }
 
-// A CGI program's few lines, moved into a function.
+// A CGI program turned into a function.
 func ExampleProduceFunc() {
 	greet := func(env scgi.Env, bodySize int64, input io.Reader, output io.Writer) {
 		fmt.Fprint(output, "Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n")
@@ -103,7 +103,7 @@ func ExampleProduceFunc() {
 	// Output: 200 OK POST with 5 bytes: hello <nil>
 }
 
-// A server that ends in order when it is told to.
+// A server that shuts down in order on a signal.
 func ExampleServer_Shutdown() {
 	srv := &scgi.Server{Handler: scgi.HTTPHandler(http.DefaultServeMux)}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -123,7 +123,7 @@ func ExampleServer_Shutdown() {
 	}
 }
 
-// A unix socket that the group www-data may connect to, and nobody else.
+// A unix socket to which only the group www-data may connect.
 func ExampleListen_unixSocket() {
 	l, err := scgi.Listen("unix:/run/app/app.sock?group=www-data&mode=0660")
 	if err != nil {
@@ -132,12 +132,12 @@ func ExampleListen_unixSocket() {
 	log.Fatal(scgi.Serve(l, scgi.HTTPHandler(http.DefaultServeMux)))
 }
 
-// Several limits, and one that is taken off.
+// A server with several limits set and one removed.
 func ExampleServer() {
 	srv := &scgi.Server{
 		Handler:      scgi.HTTPHandler(http.DefaultServeMux),
 		MaxWorkers:   16,
-		MaxBodyBytes: -1, // none
+		MaxBodyBytes: -1, // no limit
 	}
 	err := srv.ListenAndServe("unix:/run/app/app.sock")
 	if !errors.Is(err, scgi.ErrServerClosed) {
@@ -145,7 +145,7 @@ func ExampleServer() {
 	}
 }
 
-// What the server is doing, for a status page.
+// The server's counters, for a status page.
 func ExampleServer_Stats() {
 	srv := &scgi.Server{}
 	stats := srv.Stats()
@@ -153,20 +153,20 @@ func ExampleServer_Stats() {
 	// Output: 0 0 0
 }
 
-// Bounds on what waits, hangs and panics. None of them is on by default.
+// Bounds on requests that wait, hang or panic. None is on by default.
 func ExampleServer_overload() {
 	srv := &scgi.Server{
 		Handler:        scgi.HTTPHandler(http.DefaultServeMux),
-		MaxQueue:       1000,             // more is answered with 503
-		QueueTimeout:   5 * time.Second,  // and so is who waited for this long
-		RequestTimeout: 30 * time.Second, // then 504
-		MaxPanics:      100,              // within a minute; then Serve returns ErrPanics
+		MaxQueue:       1000,             // above it, 503
+		QueueTimeout:   5 * time.Second,  // after it, 503
+		RequestTimeout: 30 * time.Second, // after it, 504
+		MaxPanics:      100,              // in a minute; then Serve returns ErrPanics
 	}
 	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
 }
 
-// The server's numbers, where the public can't read them: as a page, as JSON,
-// for Prometheus and for expvar.
+// The server's counters at an address that the public can't reach: as a page, as JSON, for
+// Prometheus and for expvar.
 func ExampleServer_StatsHandler() {
 	srv := &scgi.Server{Handler: scgi.HTTPHandler(http.DefaultServeMux)}
 	expvar.Publish("scgi", expvar.Func(func() any { return srv.Stats() }))
@@ -179,7 +179,7 @@ func ExampleServer_StatsHandler() {
 	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
 }
 
-// Where a slow handler is, while it still runs.
+// A log of where a slow handler is while it runs.
 func ExampleServer_onSlow() {
 	srv := &scgi.Server{
 		Handler:  scgi.HTTPHandler(http.DefaultServeMux),
@@ -192,7 +192,7 @@ func ExampleServer_onSlow() {
 	log.Fatal(srv.ListenAndServe("unix:/run/app/app.sock"))
 }
 
-// A line of JSON for each request.
+// One line of JSON for each request.
 func ExampleServer_accessLog() {
 	srv := &scgi.Server{
 		Handler:   scgi.HTTPHandler(http.DefaultServeMux),

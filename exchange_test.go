@@ -134,7 +134,7 @@ func TestStuckHandlersAreAbandoned(t *testing.T) {
 			})}
 		dial := pipeServer(t, s)
 		if r := parseReply(t, <-exchangeOn(dial(), get("/polite"))); r.Status != 502 {
-			t.Errorf("a polite handler: %+v", r)
+			t.Errorf("a handler that ends in time: %+v", r)
 		}
 		began := time.Now()
 		if r := parseReply(t, <-exchangeOn(dial(), get("/stuck"))); r.Status != 504 || time.Since(began) != 11*time.Second {
@@ -143,7 +143,7 @@ func TestStuckHandlersAreAbandoned(t *testing.T) {
 		if st := s.Stats(); st.Abandoned != 1 || st.Busy != 0 {
 			t.Errorf("its worker was not replaced: %+v", st)
 		}
-		// The second may not be replaced, and its reply is cut.
+		// The second worker is not replaced, and its reply is cut.
 		if r := <-exchangeOn(dial(), get("/begun")); !strings.HasPrefix(r, "Status: 200") {
 			t.Errorf("%q", r)
 		}
@@ -151,7 +151,7 @@ func TestStuckHandlersAreAbandoned(t *testing.T) {
 			t.Errorf("%+v, %s", st, &log)
 		}
 		if r := parseReply(t, <-exchangeOn(dial(), get("/"))); r.Status != 200 {
-			t.Errorf("others are served: %+v", r)
+			t.Errorf("another request: %+v", r)
 		}
 		hold <- true
 		hold <- true
@@ -209,14 +209,14 @@ func TestReadAndWriteTimeoutsAreRenewedByProgress(t *testing.T) {
 	})
 }
 
-// By default a peer may stop reading for as long as it likes.
+// By default a peer may stop reading for any length of time.
 func TestNoWriteTimeoutByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := strings.Repeat("x", 1<<20)
 		dial := pipeServer(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { io.WriteString(w, body) })})
 		c := dial()
 		io.WriteString(c, get("/"))
-		time.Sleep(24 * time.Hour) // the bubble's time
+		time.Sleep(24 * time.Hour) // synctest's time
 		raw, err := io.ReadAll(c)
 		if err != nil || !strings.HasSuffix(string(raw), body) {
 			t.Errorf("%d bytes, %v", len(raw), err)
@@ -253,8 +253,8 @@ func TestHandlersOwnDeadlines(t *testing.T) {
 	})
 }
 
-// A reply that WriteTimeout breaks off ends in a reset, and the access log counts
-// the bytes that went out.
+// A reply that WriteTimeout cuts ends in a reset, and the access log counts the bytes that
+// were sent.
 func TestStalledReplyIsCutAndCounted(t *testing.T) {
 	for _, kind := range []string{"tcp", "tcp net", "tcp portable"} {
 		t.Run(kind, func(t *testing.T) {
@@ -295,9 +295,9 @@ func TestStalledReplyIsCutAndCounted(t *testing.T) {
 	}
 }
 
-// On TCP a reply that breaks off must end in a reset: without a Content-Length, a close
-// in order is how a whole one ends.
-func TestReplyThatBreaksOffIsReset(t *testing.T) {
+// On TCP a truncated reply must end in a reset: without a Content-Length, an orderly close
+// marks the end of a whole reply.
+func TestTruncatedReplyIsReset(t *testing.T) {
 	much := make([]byte, 1<<20)
 	writeToTheEnd := func(w http.ResponseWriter) {
 		for {
@@ -355,16 +355,16 @@ func TestReplyThatBreaksOffIsReset(t *testing.T) {
 				start(t, s, l)
 				c := dial(t, l.Addr())
 				io.WriteString(c, get("/"))
-				<-ended // and only then is the reply read
+				<-ended // read the reply only now
 				if raw, err := io.ReadAll(c); err == nil {
-					t.Errorf("the reply of %d bytes seems whole", len(raw))
+					t.Errorf("the truncated reply of %d bytes looks whole", len(raw))
 				}
 			})
 		}
 	}
 }
 
-func TestPeerThatGoesIsNotLogged(t *testing.T) {
+func TestGonePeerIsNotLogged(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		gone, failed := make(chan bool), make(chan bool)
 		log := start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -388,7 +388,7 @@ func TestPeerThatGoesIsNotLogged(t *testing.T) {
 	})
 }
 
-// A handler's early reply arrives although its peer is still sending.
+// A handler's early reply arrives while its peer is still sending.
 func TestEarlyReplyArrives(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) })}, l)
@@ -401,16 +401,16 @@ func TestEarlyReplyArrives(t *testing.T) {
 	})
 }
 
-// A peer that reads nothing before it has sent everything, as Apache, gets a
-// long reply to a body that the handler does not read.
+// A peer such as Apache reads nothing until it has sent everything. It still gets a long
+// reply from a handler that does not read the body.
 func TestLongReplyDropsUnreadBody(t *testing.T) {
-	for _, kind := range []string{"tcp", "unix portable"} { // each takes a second
+	for _, kind := range []string{"tcp", "unix portable"} { // each subtest takes a second
 		const size = 16 << 20
 		l := listen(t, kind)
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			if n, err := w.Write(make([]byte, size)); n != size || err != nil {
-				t.Errorf("the reply was not taken: %d, %v", n, err)
+				t.Errorf("the write failed: %d, %v", n, err)
 			}
 			if _, err := io.Copy(io.Discard, r.Body); err != http.ErrBodyReadAfterClose {
 				t.Errorf("reading the dropped body: %v", err)
@@ -427,15 +427,15 @@ func TestLongReplyDropsUnreadBody(t *testing.T) {
 	}
 }
 
-// A body that never comes holds no worker of a handler that does not read it:
-// nginx from 1.29.6 on announces the client's for auth_request, and sends none.
+// A body that never comes holds no worker if the handler does not read it: for auth_request,
+// nginx from 1.29.6 on announces the client's body and sends none.
 func TestBodyThatNeverComesHoldsNoWorker(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{MaxWorkers: 1, Handler: scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusNoContent)
 		}))}, l)
 		request := post("/auth", strings.Repeat("x", 100000))
-		for range 5 { // they stay open
+		for range 5 { // the clients keep their connections open
 			c := dial(t, l.Addr())
 			io.WriteString(c, request[:len(request)-100000])
 			if raw, err := io.ReadAll(c); err != nil || parseReply(t, string(raw)).Status != 204 {

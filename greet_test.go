@@ -19,7 +19,7 @@ import (
 	"example.com/scgi/internal/socket"
 )
 
-// logLines are the records that a slog.JSONHandler has written.
+// logLines parses the records that a slog.JSONHandler has written.
 func logLines(t *testing.T, log *syncBuffer) (records []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(log.String()) {
@@ -62,7 +62,7 @@ func TestAllowFrom(t *testing.T) {
 			}
 		}
 		if st := test.s.Stats(); !test.served && (st.TurnedAway != 4 || strings.Count(log.String(), "\n") != 3) {
-			t.Errorf("%d turned away, log %s", st.TurnedAway, log)
+			t.Errorf("%d were turned away, log %s", st.TurnedAway, log)
 		}
 		who := "peer=127.0.0.1:"
 		if strings.HasPrefix(test.kind, "unix") {
@@ -136,7 +136,7 @@ func TestBodyLimit(t *testing.T) {
 		if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 1000)))); r.Status != 200 || len(r.Body) != 1000 {
 			t.Errorf("at the limit: %+v", r)
 		}
-		// The refusal arrives although 20 MB are on their way.
+		// The refusal arrives although the client is sending 20 MB.
 		for range 3 {
 			if r := parseReply(t, ask(t, l.Addr(), post("/", strings.Repeat("x", 20e6)))); r.Status != 413 {
 				t.Errorf("over the limit: %+v", r)
@@ -176,7 +176,7 @@ func TestHeaderTimeoutCoversWholeHeader(t *testing.T) {
 		b, _ := io.ReadAll(dripping)
 		dripping.Close()
 		if r := parseReply(t, string(b)); r.Status != 408 || time.Since(began) > 10*time.Second+30*time.Second {
-			t.Errorf("a dripping one got %d after %v", r.Status, time.Since(began))
+			t.Errorf("a slow connection got %d after %v", r.Status, time.Since(began))
 		}
 	})
 }

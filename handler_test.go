@@ -62,14 +62,13 @@ func TestProduceBehindWrappers(t *testing.T) {
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("a foreign ResponseWriter was taken")
+			t.Error("ProduceFunc accepted another package's ResponseWriter")
 		}
 	}()
 	produce.ServeSCGI(struct{ http.ResponseWriter }{}, &scgi.Request{})
 }
 
-// A Location without a status is a redirect for CGI (RFC 3875 §6.2.3), and 200
-// for net/http.
+// A Location without a status is a redirect in CGI (RFC 3875 §6.2.3), and a 200 in net/http.
 func TestLocationWithoutStatus(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Location", "/x") })
 	native := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { h(w, nil) })
@@ -94,8 +93,8 @@ func TestNilHandlerPrintsTheVariables(t *testing.T) {
 	}
 }
 
-// A request whose client has sent more than the web server passes on is served,
-// with the client's length, at each level; only reading its body fails.
+// If the web server passes on less of a body than the client announced, the request is
+// served at each level with the client's length. Only reading the body fails.
 func TestBodyNotPassedOn(t *testing.T) {
 	report := func(length int64, body io.Reader) string {
 		n, err := body.Read(make([]byte, 100))
@@ -112,7 +111,7 @@ func TestBodyNotPassedOn(t *testing.T) {
 			}
 			io.WriteString(w, report(r.ContentLength, r.Body))
 			if err := r.ParseForm(); err == nil {
-				t.Error("ParseForm has read the body")
+				t.Error("ParseForm read the body")
 			}
 		})),
 	}
@@ -132,7 +131,7 @@ func TestBodyNotPassedOn(t *testing.T) {
 	}
 }
 
-// A buffer of any size is read into, by whichever system call.
+// The body can be read into a buffer of any size, whichever system call that takes.
 func TestBodyReadsIntoAnyBuffer(t *testing.T) {
 	body := strings.Repeat("body", 50_000)
 	onEachKind(t, func(t *testing.T, l net.Listener) {

@@ -1,7 +1,7 @@
 package scgi_test
 
-// house_test.go holds the order of the house: which way the packages import each
-// other, and that nothing waits on a clock that can be set.
+// house_test.go checks rules of the code base: which packages may import which, what the
+// root may contain, and that nothing depends on a clock that can be set.
 
 import (
 	"go/ast"
@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// mayImport lists, for each package that programs import or that the root needs, the
-// packages of this module that it may import. "" is the root: nothing below knows it.
+// mayImport lists, for each package below the programs, the packages of this module that it
+// may import. "" is the root; no package below it may import it.
 var mayImport = map[string][]string{
 	"app":              {"internal/program", "prefork", ""},
 	"internal/program": {"prefork", ""},
@@ -61,8 +61,8 @@ func TestPackagesImportOneWay(t *testing.T) {
 	}
 }
 
-// The root shows what an app imports: no file there is for one system only, and
-// the parser and the pool know nothing of the rest.
+// The root has what an app imports: it has no file for a single system, and the parser and
+// the pool use nothing of the rest.
 func TestRootFiles(t *testing.T) {
 	systems := regexp.MustCompile(`_(linux|windows|darwin|unix|bsd|other)(_test)?\.go$`)
 	files, err := filepath.Glob("*.go")
@@ -71,7 +71,7 @@ func TestRootFiles(t *testing.T) {
 	}
 	for _, file := range files {
 		if systems.MatchString(file) {
-			t.Errorf("%s belongs into a package below", file)
+			t.Errorf("%s belongs in an internal package", file)
 		}
 	}
 	alone := exec.Command("go", "vet", "netstring.go", "pool.go")
@@ -87,8 +87,8 @@ var wallClock = map[string]bool{
 	"time.Date": true, "time.Parse": true, "time.ParseInLocation": true, "time.UnixMilli": true, "time.UnixMicro": true,
 }
 
-// Nobody sets the clock in a test. But a time.Time compares and subtracts by its
-// monotonic reading for as long as it has one.
+// No test sets the clock. But a time.Time with a monotonic reading compares and subtracts by
+// that reading, so this test checks that none loses it.
 func TestNoWallClock(t *testing.T) {
 	for _, folder := range []string{".", "app", "gateway", "prefork", "internal/listen", "internal/socket", "internal/status"} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
@@ -125,7 +125,7 @@ func checkClock(t *testing.T, file string) {
 	})
 }
 
-// isLongAgo reports a call of time.Unix(1, 0), a deadline that has passed on any clock.
+// isLongAgo reports whether the call is time.Unix(1, 0), a deadline in the past on any clock.
 func isLongAgo(name *ast.SelectorExpr, args []ast.Expr) bool {
 	if name.Sel.Name != "Unix" || len(args) != 2 {
 		return false

@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// nginx's configuration may repeat HTTP_HOST: Debian's has $host, and whoever
-// needs the port adds it.
+// nginx's configuration may send HTTP_HOST twice: Debian's sends $host, and a user who needs
+// the port adds another.
 func TestRepeatedHost(t *testing.T) {
 	for _, test := range []struct {
 		hosts []string
@@ -153,7 +153,7 @@ func TestHeaderFields(t *testing.T) {
 	if len(req.Cookies()) != 2 {
 		t.Errorf("cookies: %v", req.Cookies())
 	}
-	// The values share an array: appending to one must not reach the next.
+	// The values share an array. Appending to one must not overwrite the next.
 	req.Header.Add("X", "more")
 	req.Header.Add("Content-Type", "more")
 	if req.Header.Get("-") != "1" || req.Header.Get("X-Odd!~") != "1" {
@@ -164,8 +164,8 @@ func TestHeaderFields(t *testing.T) {
 	}
 }
 
-// What each web server made of a client's request becomes what net/http makes
-// of the same request itself, but for the differences that are named here.
+// A captured request of each web server becomes the request that net/http makes of the
+// client's bytes, apart from the differences listed below.
 func TestCapturesAgreeWithNetHTTP(t *testing.T) {
 	files, _ := filepath.Glob("testdata/captures/*/*.scgi")
 	compared := 0
@@ -198,7 +198,7 @@ func TestCapturesAgreeWithNetHTTP(t *testing.T) {
 	}
 	for _, e := range explanations {
 		if !e.used {
-			t.Errorf("nothing differs any more by %q", e.why)
+			t.Errorf("no capture shows the difference %q any more", e.why)
 		}
 	}
 }
@@ -225,8 +225,8 @@ func differences(got, want *http.Request) (d []string) {
 	return d
 }
 
-// explained reports whether every difference of the capture is known, and marks
-// the reasons as used.
+// explained reports whether every difference of the capture is listed, and marks the reasons
+// as used.
 func explained(name string, differences []string) bool {
 	for _, d := range differences {
 		what, _, _ := strings.Cut(d, ":")

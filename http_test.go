@@ -31,7 +31,7 @@ func TestFromContext(t *testing.T) {
 	if r := parseReply(t, ask(t, l.Addr(), encode("", "CONTENT_LENGTH", "0", "SCGI", "1", "REMOTE_USER", "alice"))); r.Body != "truealice true" {
 		t.Errorf("%+v", r)
 	}
-	// A Request with another context, or made by hand, is found all the same.
+	// FromContext also finds a Request with another context, and one made by hand.
 	r := &scgi.Request{Env: scgi.NewEnv("A", "b")}
 	for _, r := range []*scgi.Request{r, r.WithContext(r.Context())} {
 		scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -41,7 +41,7 @@ func TestFromContext(t *testing.T) {
 		})).ServeSCGI(nil, r)
 	}
 	if _, ok := scgi.FromContext(t.Context()); ok {
-		t.Error("a Request from nowhere")
+		t.Error("FromContext found a Request in an empty context")
 	}
 }
 
@@ -93,15 +93,15 @@ func TestNetHTTPHelpers(t *testing.T) {
 	})
 }
 
-// untilTooLate returns once the reply is TimeoutHandler's, which else may find
-// that the handler has ended in time.
+// untilTooLate returns once TimeoutHandler has replied. Otherwise TimeoutHandler might find
+// that the handler ended in time.
 func untilTooLate(w http.ResponseWriter, r *http.Request) {
 	for _, err := w.Write(nil); err != http.ErrHandlerTimeout; _, err = w.Write(nil) {
 		runtime.Gosched()
 	}
 }
 
-// As under net/http, and after a panic too.
+// As under net/http, a form's files are removed, even after a panic.
 func TestFormsLeaveNothingOnDisk(t *testing.T) {
 	for _, uri := range []string{"/", "/panic"} {
 		leak.TempFiles(t)
@@ -111,7 +111,7 @@ func TestFormsLeaveNothingOnDisk(t *testing.T) {
 				t.Error(err)
 			}
 			if files, err := os.ReadDir(os.TempDir()); len(files) == 0 {
-				t.Errorf("nothing is on disk, %v", err)
+				t.Errorf("the form was not stored on disk, %v", err)
 			}
 			if r.URL.Path == "/panic" {
 				panic(http.ErrAbortHandler)
@@ -124,9 +124,9 @@ func TestFormsLeaveNothingOnDisk(t *testing.T) {
 	}
 }
 
-// requestParts are the exported fields of http.Request and the parts of its
-// context that net/http's server sets, each with the reason why it differs
-// behind HTTPHandler, or "" where it is equal.
+// requestParts are the exported fields of http.Request and the context values that
+// net/http's server sets. The value is the reason why a part differs under HTTPHandler, or
+// "" if it is equal.
 var requestParts = map[string]string{
 	"Method":           "",
 	"URL":              "",
@@ -135,30 +135,30 @@ var requestParts = map[string]string{
 	"ProtoMinor":       "",
 	"Header":           "",
 	"Body":             "",
-	"GetBody":          "", // a client's
+	"GetBody":          "", // for clients
 	"ContentLength":    "",
 	"TransferEncoding": "web servers pass on no chunked body, only a whole one",
 	"Close":            "the client's connection is the web server's",
 	"Host":             "",
-	"Form":             "", // not parsed yet
+	"Form":             "", // not parsed at this point
 	"PostForm":         "",
 	"MultipartForm":    "",
 	"Trailer":          "no web server passes trailers on",
 	"RemoteAddr":       "",
 	"RequestURI":       "",
 	"TLS":              "its details are variables: SSL_PROTOCOL, SSL_CIPHER and the like",
-	"Cancel":           "", // a client's
-	"Response":         "", // a client's
-	"Pattern":          "", // a ServeMux's
+	"Cancel":           "", // for clients
+	"Response":         "", // for clients
+	"Pattern":          "", // set by a ServeMux
 
 	"context: Err":                 "",
 	"context: Deadline":            "",
 	"context: ServerContextKey":    "",
 	"context: LocalAddrContextKey": "",
-	"context: Err after":           "", // the handler has returned
+	"context: Err after":           "", // after the handler has returned
 }
 
-// partsOf describes each part of r but the last, which has to wait.
+// partsOf describes each part of r except the last, which exists only after the handler.
 func partsOf(r *http.Request) map[string]string {
 	parts := make(map[string]string)
 	v := reflect.ValueOf(r).Elem()
@@ -170,7 +170,7 @@ func partsOf(r *http.Request) map[string]string {
 	body, err := io.ReadAll(r.Body)
 	parts["Body"] = fmt.Sprintf("%q, %v, none %t", body, err, r.Body == http.NoBody)
 	parts["TLS"] = fmt.Sprint(r.TLS != nil)
-	host, _, _ := net.SplitHostPort(r.RemoteAddr) // each has a port of its own
+	host, _, _ := net.SplitHostPort(r.RemoteAddr) // the ports differ
 	parts["RemoteAddr"] = host
 	ctx := r.Context()
 	_, has := ctx.Deadline()
@@ -183,8 +183,8 @@ func partsOf(r *http.Request) map[string]string {
 	return parts
 }
 
-// served is what the handler h has seen of its one request, when its reply has
-// been read by use.
+// served returns the parts of the one request that h gets. use sends the request and reads
+// the reply.
 func served(serve func(h http.Handler), use func()) map[string]string {
 	seen := make(chan map[string]string, 1)
 	contexts := make(chan context.Context, 1)
@@ -240,15 +240,15 @@ func TestHTTPRequestEqualsNetHTTPs(t *testing.T) {
 		}
 		for part := range through {
 			if _, ok := requestParts[part]; !ok {
-				t.Errorf("%s is new: compare it", part)
+				t.Errorf("%s is new: add it to requestParts", part)
 			}
 		}
 	}
 }
 
-// httputil.ReverseProxy panics where its upstream breaks off, but only if the
-// context has a server.
-func TestReverseProxyCutsABrokenReply(t *testing.T) {
+// httputil.ReverseProxy panics when its upstream breaks off, but only if the context has a
+// server.
+func TestReverseProxyCutsBrokenReply(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -40,8 +40,8 @@ func TestShutdownBeforeServe(t *testing.T) {
 	}
 }
 
-// A request under way is served to its end, and those that wait in the
-// kernel's backlog are served too, not reset.
+// Shutdown serves running requests to their end, and also those in the kernel's backlog
+// instead of resetting them.
 func TestShutdownServesBacklog(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		leakCheck(t)
@@ -70,7 +70,7 @@ func TestShutdownServesBacklog(t *testing.T) {
 		send("/first")
 		<-inHandler
 		for range queued {
-			send("/queued") // MaxConns keeps them in the backlog
+			send("/queued") // MaxConns keeps these in the backlog
 		}
 		done := make(chan error)
 		go func() { done <- s.Shutdown(within(patience)) }()
@@ -88,14 +88,13 @@ func TestShutdownServesBacklog(t *testing.T) {
 			}
 		}
 		if _, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
-			t.Error("it still listens")
+			t.Error("the server still listens")
 		}
 	})
 }
 
-// Connections that were made before Shutdown are served, also if they send their
-// request only after it.
-func TestShutdownServesYoungConnections(t *testing.T) {
+// Shutdown serves connections made before it, even if they send their request after it.
+func TestShutdownServesEarlierConnections(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		s := &scgi.Server{Handler: echo}
 		served := make(chan error, 1)
@@ -107,7 +106,7 @@ func TestShutdownServesYoungConnections(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- s.Shutdown(within(patience)) }()
-		<-time.After(20 * time.Millisecond) // a server that does not wait has closed its listener by then
+		<-time.After(20 * time.Millisecond) // by then a server that does not wait has closed its listener
 		for i, c := range young {
 			io.WriteString(c, get("/"))
 			if raw, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(raw), "Status: 200 ") {
@@ -121,7 +120,7 @@ func TestShutdownServesYoungConnections(t *testing.T) {
 	})
 }
 
-func TestShutdownGivesUpWithItsContext(t *testing.T) {
+func TestShutdownStopsWithContext(t *testing.T) {
 	l := listen(t, "unix")
 	hold := make(chan bool)
 	inHandler := make(chan *scgi.Request)
@@ -180,8 +179,8 @@ func TestRegisterOnShutdownEndsStreams(t *testing.T) {
 	<-served
 }
 
-// Close drops what waits for a worker, without a handler.
-func TestCloseWhileWaiting(t *testing.T) {
+// Close drops requests that wait for a worker, without calling a handler.
+func TestCloseDropsWaitingRequests(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		leakCheck(t)
 		began, release := make(chan string, 2), make(chan bool)
@@ -213,13 +212,13 @@ func TestCloseWhileWaiting(t *testing.T) {
 			t.Error(err)
 		}
 		if len(began) > 0 {
-			t.Errorf("the handler was called for %s", <-began)
+			t.Errorf("the handler ran for %s", <-began)
 		}
 	})
 }
 
-// Close takes back no reply that was sent: not even one whose peer still sends.
-func TestCloseLeavesWholeRepliesAlone(t *testing.T) {
+// Close does not truncate a reply that was sent, even if the peer is still sending.
+func TestCloseKeepsSentReplies(t *testing.T) {
 	for _, kind := range []string{"tcp", "tcp portable"} {
 		l := listen(t, kind)
 		replied := make(chan bool)
@@ -239,7 +238,8 @@ func TestCloseLeavesWholeRepliesAlone(t *testing.T) {
 	}
 }
 
-// spiedListener gives its connections' read deadlines to set, numbered.
+// spiedListener passes each read deadline of its connections to set, with the number of the
+// call.
 type spiedListener struct {
 	net.Listener
 	set func(call int64, t time.Time, set func(time.Time) error) error
@@ -263,9 +263,9 @@ func (c *spiedConn) SetReadDeadline(t time.Time) error {
 	return c.l.set(c.calls.Add(1), t, c.Conn.SetReadDeadline)
 }
 
-// What is left for a header after Shutdown does not end the wait for a body whose
-// header has come at that moment.
-func TestShutdownLeavesABodyItsTime(t *testing.T) {
+// The time that Shutdown leaves for a header does not shorten the wait for a body whose
+// header arrives at that moment.
+func TestShutdownDoesNotShortenBodyTimeout(t *testing.T) {
 	var client net.Conn
 	var last atomic.Int64 // the deadline, in Unix seconds
 	waits, reads, shut := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -273,12 +273,12 @@ func TestShutdownLeavesABodyItsTime(t *testing.T) {
 		switch call {
 		case 1: // for the header
 			defer close(waits)
-		case 2: // Shutdown's
+		case 2: // set by Shutdown
 			defer close(shut)
 			io.WriteString(client, "24:CONTENT_LENGTH\x001\x00SCGI\x001\x00,")
 			select {
 			case <-reads:
-			case <-time.After(50 * time.Millisecond): // the request waits for Shutdown
+			case <-time.After(50 * time.Millisecond): // the request may be waiting for Shutdown
 			}
 		case 4: // for the body
 			defer close(reads)
@@ -306,11 +306,11 @@ func TestShutdownLeavesABodyItsTime(t *testing.T) {
 	}
 }
 
-// The connection of a whole reply stays open until a peer on TCP has taken it: a
-// kernel gives up on a closed one when its peer stops reading for minutes.
-func TestShutdownWaitsForTheReader(t *testing.T) {
+// A connection stays open until its TCP peer has taken the whole reply: the kernel soon
+// gives up on a closed connection whose peer stops reading.
+func TestShutdownWaitsForSlowReader(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("what a peer has taken is known on Linux only")
+		t.Skip("only Linux reports what a peer has taken")
 	}
 	for _, kind := range []string{"tcp", "tcp net"} {
 		t.Run(kind, func(t *testing.T) {
@@ -338,7 +338,7 @@ func TestShutdownWaitsForTheReader(t *testing.T) {
 			case <-shut:
 				t.Error("the connection was closed")
 				shut <- nil
-			case <-time.After(50 * time.Millisecond): // which must not happen
+			case <-time.After(50 * time.Millisecond): // the server must wait
 			}
 			if reply, err := io.ReadAll(client); len(reply) < size || err != nil {
 				t.Errorf("the peer got %d bytes, %v", len(reply), err)

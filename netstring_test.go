@@ -49,9 +49,9 @@ func TestCutNetstring(t *testing.T) {
 	}
 }
 
-// Invariants: never a panic; what is found lies within the limit; what was
-// refused or found of a prefix is so of the whole; what is found encodes to the
-// very bytes it was read from.
+// Invariants: it never panics. A netstring that is found lies within the limit and encodes
+// to the bytes it was read from. What is refused or found in a prefix is also refused or
+// found in the whole.
 func FuzzNetstring(f *testing.F) {
 	for _, v := range scgitest.Vectors(f) {
 		f.Add([]byte(v.Input), 1000)

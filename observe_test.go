@@ -118,8 +118,7 @@ func TestPanicStormNeedsAMinute(t *testing.T) {
 	})
 }
 
-// panickingLog is a slog.Handler that panics: when it is asked whether a level
-// is on, or later, when it gets the record.
+// panickingLog is a slog.Handler that panics either in Enabled or in Handle.
 type panickingLog struct{ enabled bool }
 
 func (l panickingLog) Enabled(context.Context, slog.Level) bool {
@@ -135,8 +134,8 @@ func (l panickingLog) WithAttrs([]slog.Attr) slog.Handler { return l }
 
 func (l panickingLog) WithGroup(string) slog.Handler { return l }
 
-// Every line that the server logs of a request meets a slog.Handler that
-// panics, and the client gets the answer it gets without.
+// Each line that the server logs about a request goes to a slog.Handler that panics. The
+// client gets the same answer as without the panic.
 func TestPanicInLoggerChangesNoReply(t *testing.T) {
 	const minute = time.Minute
 	rows := []struct {
@@ -172,7 +171,7 @@ func TestPanicInLoggerChangesNoReply(t *testing.T) {
 					if r := parseReply(t, string(raw)); r.Status != row.status {
 						t.Errorf("answered with %+v, want %d", r, row.status)
 					}
-					time.Sleep(3 * minute) // the abandoned handler ends
+					time.Sleep(3 * minute) // lets the abandoned handler end
 				})
 			})
 		}

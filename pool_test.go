@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// testPool runs functions; one that returns false ends its worker.
+// testPool runs functions. A function that returns false ends its worker.
 func testPool(max int) *pool[func() bool] {
 	return &pool[func() bool]{
 		run:      func(_ *worker[func() bool], job func() bool) bool { return job() },
@@ -18,7 +18,7 @@ func testPool(max int) *pool[func() bool] {
 	}
 }
 
-// raise makes high at least n.
+// raise raises high to at least n.
 func raise(high *atomic.Int64, n int64) {
 	for old := high.Load(); n > old && !high.CompareAndSwap(old, n); old = high.Load() {
 	}
@@ -59,7 +59,7 @@ func TestPoolNeverExceedsItsLimit(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			if took := time.Since(began); took > time.Duration(jobs/want+2)*time.Second {
-				t.Errorf("max %d: workers were left idle: it took %v", max, took)
+				t.Errorf("max %d: some workers stayed idle: it took %v", max, took)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestPoolReusesLastIdleWorker(t *testing.T) {
 			t.Errorf("%d workers, %d idle", w, i)
 		}
 		hold <- true
-		// One worker is in use all the time: the others were not needed.
+		// One worker stays in use, and the others are not needed.
 		for range 130 {
 			time.Sleep(time.Second)
 			p.submit(func() bool { return true })
@@ -143,7 +143,7 @@ func TestPoolDetach(t *testing.T) {
 			t.Fatalf("%d wait", waiting)
 		}
 		first <- true
-		second <- false // would hang if the detached worker still counted
+		second <- false // this would hang if the detached worker still counted
 		first <- false
 		synctest.Wait()
 		if w, i, waiting := p.counts(); w != 1 || i != 1 || waiting != 0 {

@@ -37,7 +37,7 @@ func TestEnv(t *testing.T) {
 		t.Errorf("Environ is %q, want %q", got, want)
 	}
 	for range e.All() {
-		break // must not go on
+		break // All must stop here
 	}
 	var none Env
 	if none.Len() != 0 || none.Get("A") != "" || len(none.Environ()) != 0 {
@@ -61,10 +61,10 @@ func TestNewEnvPanics(t *testing.T) {
 func TestWithContextRefusesNil(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("a nil context was taken")
+			t.Error("WithContext accepted a nil context")
 		}
 	}()
-	new(Request).WithContext(nil) //lint:ignore SA1012 it is what is tested
+	new(Request).WithContext(nil) //lint:ignore SA1012 the test needs a nil context
 }
 
 func TestParseHeaderReasons(t *testing.T) {
@@ -97,7 +97,7 @@ func TestParseHeaderReasons(t *testing.T) {
 	}
 }
 
-// Only a GET or HEAD that no body was announced for is known to be alone.
+// Only a GET or HEAD without a body is known to have nothing after its header.
 func TestHeaderAlone(t *testing.T) {
 	for _, test := range []struct {
 		h    header
@@ -172,7 +172,7 @@ func TestBodyReadErrors(t *testing.T) {
 	}
 }
 
-// Who waits for the end of the body is told when it is there, not before.
+// whenRead calls its function when the last byte of the body has been read, and not earlier.
 func TestWhenReadCallsAfterLastByte(t *testing.T) {
 	told := 0
 	b := &body{conn: strings.NewReader("cd"), early: "ab"}
@@ -185,13 +185,13 @@ func TestWhenReadCallsAfterLastByte(t *testing.T) {
 	}
 	b.whenRead(func() { told++ })
 	if told != 2 {
-		t.Error("whoever comes late is not told")
+		t.Error("a late function was not called")
 	}
 }
 
-// Invariants: never a panic; what is accepted obeys the grammar, has SCGI=1 and
-// a CONTENT_LENGTH that Get agrees with; strict accepts no more; the Env gives
-// the pairs of the grammar and encodes to the identical bytes.
+// Invariants: it never panics. What is accepted obeys the grammar, and has SCGI=1 and a
+// CONTENT_LENGTH that Get agrees with. Strict accepts no more. The Env has the grammar's
+// pairs and encodes to the same bytes.
 func FuzzHeader(f *testing.F) {
 	for _, v := range scgitest.Vectors(f) {
 		if start, end, err := cutNetstring([]byte(v.Input), 1<<20); err == nil && end > 0 && end < len(v.Input) {
@@ -259,7 +259,7 @@ func BenchmarkParseHeader(b *testing.B) {
 func BenchmarkEnvGet(b *testing.B) {
 	for b.Loop() {
 		if typical.Get("QUERY_STRING") == "" {
-			b.Fatal("not there")
+			b.Fatal("the variable is missing")
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestReadFromFile(t *testing.T) {
 			t.Errorf("%d bytes were sent as %d others", size, len(r.Body))
 		}
 	}
-	// More than was declared is an error, and not sent.
+	// Writing more than the Content-Length is an error, and the excess is not sent.
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			f, _ := os.Open(name)
@@ -74,7 +74,7 @@ func TestReadFromOthers(t *testing.T) {
 	}
 }
 
-// A file goes no further than any other body, where there must be none.
+// A file is not sent where a reply must have no body, as with any other body.
 func TestReplyWithoutBodySendsNoFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
@@ -117,8 +117,8 @@ func TestReplyWithoutBodySendsNoFile(t *testing.T) {
 	}
 }
 
-// A reply that goes out in parts, or from a file, does not end its request.
-func TestReplyKeepsTheContext(t *testing.T) {
+// A reply that is sent in parts, or from a file, does not cancel its request's context.
+func TestReplyDoesNotCancelContext(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
 		t.Fatal(err)
@@ -136,8 +136,8 @@ func TestReplyKeepsTheContext(t *testing.T) {
 	}, get("/"))
 }
 
-// A file is not sent on to a peer that is gone, and the handler is told.
-func TestSendFileToPeerThatGoes(t *testing.T) {
+// Sending a file stops when the peer is gone, and the handler gets an error.
+func TestSendFileStopsWithGonePeer(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -160,15 +160,15 @@ func TestSendFileToPeerThatGoes(t *testing.T) {
 		io.ReadFull(c, make([]byte, 1000))
 		c.Close()
 		if err := <-ended; !errors.Is(err, context.Canceled) || err == context.Canceled {
-			t.Errorf("the handler is told %v", err)
+			t.Errorf("the handler got %v", err)
 		}
 		if err := <-ended; err == nil {
-			t.Error("more can be written")
+			t.Error("a later write succeeded")
 		}
 	})
 }
 
-// countedFile tells how much of it was copied through the program.
+// countedFile counts how much of it was copied through the program.
 type countedFile struct {
 	*os.File
 	copied int
@@ -196,7 +196,7 @@ func TestFilesAreSentWithoutCopying(t *testing.T) {
 	for _, kind := range []string{"tcp", "unix"} {
 		l := listen(t, kind)
 		if runtime.GOOS != "linux" {
-			t.Skip("left to package net on this system")
+			t.Skip("package net sends files on this system")
 		}
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			plain, err := os.Open(name)
@@ -206,7 +206,7 @@ func TestFilesAreSentWithoutCopying(t *testing.T) {
 			defer plain.Close()
 			f := &countedFile{File: plain}
 			var n int64
-			if r.Env.Get("REQUEST_URI") == "/limited" { // as http.ServeContent does
+			if r.Env.Get("REQUEST_URI") == "/limited" { // http.ServeContent does the same
 				n, err = io.CopyN(w, f, size)
 			} else {
 				n, err = io.Copy(w, f)

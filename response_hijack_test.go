@@ -54,7 +54,7 @@ func TestHijack(t *testing.T) {
 		if _, err := io.ReadFull(br, got); err != nil || string(got) != want {
 			t.Fatalf("%q, %v", got, err)
 		}
-		// The only worker is free again, and Shutdown does not wait.
+		// The only worker is free again, and Shutdown does not wait for the connection.
 		if r := parseReply(t, ask(t, l.Addr(), get("/"))); r.Status != 200 {
 			t.Errorf("%+v", r)
 		}
@@ -70,8 +70,8 @@ func TestHijack(t *testing.T) {
 	})
 }
 
-// As with net/http, the handler finds in the reader what it has not read of the
-// body, whether it came with the header or after.
+// As with net/http, Hijack's reader has the part of the body that the handler did not read,
+// whether it arrived with the header or later.
 func TestHijackKeepsBody(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -108,8 +108,7 @@ func TestHijackKeepsBody(t *testing.T) {
 	})
 }
 
-// A goroutine that still reads the body does not keep the handler from the
-// connection.
+// Hijack succeeds even while a goroutine is reading the body.
 func TestHijackEndsBodyRead(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -145,7 +144,7 @@ func TestHijackEndsBodyRead(t *testing.T) {
 	})
 }
 
-// A hijacked connection is package net's in all that a handler can ask of it.
+// A hijacked connection behaves as package net's does, in all that a handler can use.
 func TestHijackedConn(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		done := make(chan struct{})
@@ -184,8 +183,7 @@ func TestHijackedConn(t *testing.T) {
 	})
 }
 
-// checkClosed checks that everything fails on a closed connection, in the same
-// way.
+// checkClosed checks that every call on a closed connection fails with the same error.
 func checkClosed(t *testing.T, c net.Conn) {
 	t.Helper()
 	fails := map[string]error{
@@ -208,7 +206,7 @@ func checkClosed(t *testing.T, c net.Conn) {
 	}
 }
 
-// The server adds nothing to a connection that outlives its handler.
+// The server does not touch a connection that outlives its handler.
 func TestHijackedConnIsLeftAlone(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		hijacked := make(chan net.Conn, 1)
@@ -234,7 +232,7 @@ func TestHijackedConnIsLeftAlone(t *testing.T) {
 	})
 }
 
-// The collector closes a hijacked connection that its handler has forgotten.
+// The garbage collector closes a hijacked connection that its handler has dropped.
 func TestForgottenHijackedConnIsClosed(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
@@ -260,14 +258,13 @@ func TestForgottenHijackedConnIsClosed(t *testing.T) {
 			default:
 			}
 			if time.Now().After(end) {
-				t.Fatal("it is still open")
+				t.Fatal("the connection is still open")
 			}
 		}
 	})
 }
 
-// Goroutines that write to a hijacked connection at the same time do not mix their
-// bytes.
+// Concurrent writes to a hijacked connection do not mix their bytes.
 func TestHijackedConnWritesWhole(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		const size, times = 1 << 20, 4

@@ -22,12 +22,12 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// recorder is a connection that keeps what is written.
+// recorder is a connection that records what is written.
 type recorder struct {
 	net.Conn
 	bytes.Buffer
 	discard bool
-	fails   error // of each write
+	fails   error // the error of each write
 	writes  int
 }
 
@@ -55,7 +55,7 @@ var recordedServer = func() *Server {
 	return s
 }()
 
-// newConn returns a record of s for nc that is not tracked.
+// newConn returns an untracked conn of s for nc.
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, base: context.Background()}
 	c.Open(nc, &s.timeouts)
@@ -68,8 +68,7 @@ func newRecorded(h header) (*exchange, *recorder) {
 	return newExchange(newConn(recordedServer, rec), NewEnv("CONTENT_LENGTH", "0", "SCGI", "1"), h, ""), rec
 }
 
-// net/http's own writer is the measure: each of its methods is there, of the same
-// type.
+// The response writer has each method of net/http's own, with the same type.
 func TestResponseHasEveryMethodOfNetHTTP(t *testing.T) {
 	ours := reflect.TypeFor[*response]()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -90,8 +89,8 @@ func TestResponseHasEveryMethodOfNetHTTP(t *testing.T) {
 	resp.Body.Close()
 }
 
-// A page that fits the buffer to the last byte has its length, and one that
-// does not is sent as it comes: the buffer does not grow.
+// A page that just fits the buffer gets a Content-Length. A longer one is sent in parts: the
+// buffer does not grow.
 func TestReplyThatFitsBufferHasLength(t *testing.T) {
 	const room = scratchSize - len("Status: 200 OK\r\n") - headGap
 	for size, known := range map[int]bool{room: true, room + 1: false} {
@@ -108,7 +107,7 @@ func TestReplyThatFitsBufferHasLength(t *testing.T) {
 	}
 }
 
-// Once the peer is gone every write fails, and none is tried.
+// Once the peer is gone, every write fails without a system call.
 func TestReplyAfterAFailedWrite(t *testing.T) {
 	x, rec := newRecorded(header{})
 	rec.fails = errTest
@@ -121,12 +120,12 @@ func TestReplyAfterAFailedWrite(t *testing.T) {
 		t.Errorf("%v after %d writes", err, rec.writes)
 	}
 	if err := x.ctx.Err(); err == nil {
-		t.Error("the request's context goes on")
+		t.Error("the request's context was not cancelled")
 	}
 }
 
-// Not a byte more than the status and the Content-Length allow, and an empty
-// write is always allowed.
+// No more is sent than the status and the Content-Length allow. An empty write is always
+// allowed.
 func TestReplyKeepsToStatusAndLength(t *testing.T) {
 	for _, test := range []struct {
 		status int
@@ -164,7 +163,7 @@ func TestReplyKeepsToStatusAndLength(t *testing.T) {
 	}
 }
 
-// What a ProduceFunc writes is all that is sent, and is counted.
+// The writes of a ProduceFunc are sent unchanged, and are counted.
 func TestProduceWritesRaw(t *testing.T) {
 	x, rec := newRecorded(header{isHead: true})
 	out := x.reply.rawOutput()
@@ -180,7 +179,7 @@ func TestProduceWritesRaw(t *testing.T) {
 	}
 }
 
-// What is read before an error is sent, and the error is the handler's.
+// ReadFrom sends what it reads before an error, and returns the error to the handler.
 func TestReplyFromAReaderThatFails(t *testing.T) {
 	for _, size := range []int64{0, 10, scratchSize / 2, 2 * scratchSize} {
 		x, rec := newRecorded(header{})
@@ -197,7 +196,7 @@ func TestReplyFromAReaderThatFails(t *testing.T) {
 	}
 }
 
-// Flush counts for nothing, whatever the status.
+// Flush counts no bytes, whatever the status.
 func TestFlushCountsNoBytes(t *testing.T) {
 	for _, status := range []int{200, 204, 304} {
 		x, _ := newRecorded(header{})
@@ -211,14 +210,14 @@ func TestFlushCountsNoBytes(t *testing.T) {
 	}
 }
 
-// A handler that is in one of the writer's methods as its time ends, but sends
-// nothing, leaves the reply to the server.
-func TestAbandonedInTheWriterIsAnswered(t *testing.T) {
+// If a handler's time ends while it is inside a method of the writer but sends nothing, the
+// server still replies.
+func TestHandlerAbandonedInWriterIsAnswered(t *testing.T) {
 	l := scgitest.Listen(t, "unix")
 	hold := make(chan bool)
 	defer close(hold)
 	replies := make(chan *response, 1)
-	log := slog.NewTextHandler(scgitest.WriterFunc(func(p []byte) (int, error) { // between the handler's time and the server's reply
+	log := slog.NewTextHandler(scgitest.WriterFunc(func(p []byte) (int, error) { // runs after the handler's time ends and before the server replies
 		reply := <-replies
 		reply.mu.Lock()
 		go func() {
@@ -239,7 +238,7 @@ func TestAbandonedInTheWriterIsAnswered(t *testing.T) {
 	}
 }
 
-// A handler that has taken the connection is not abandoned.
+// A handler that has hijacked its connection is not abandoned.
 func TestHijackedIsNotAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{RequestTimeout: time.Second, Handler: HandlerFunc(func(w http.ResponseWriter, r *Request) {
@@ -249,7 +248,7 @@ func TestHijackedIsNotAbandoned(t *testing.T) {
 				return
 			}
 			time.Sleep(time.Hour)
-			w.(*response).x.abandon() // as if its timer had been late to be stopped
+			w.(*response).x.abandon() // as if its timer had fired before it was stopped
 			io.WriteString(c, "mine")
 			c.Close()
 		})}
@@ -265,9 +264,9 @@ func TestHijackedIsNotAbandoned(t *testing.T) {
 	})
 }
 
-// Invariants: whatever names, values, status and body a handler uses, the reply
-// is one header block of clean lines that begins with its Status and holds no
-// field that is not the server's to send, and the body follows it unchanged.
+// Invariants: whatever names, values, status and body a handler uses, the reply is one
+// header block of clean lines, followed by the unchanged body. The block begins with Status
+// and has no field that only the server may send.
 func FuzzResponse(f *testing.F) {
 	f.Add(200, "X-A", "b", "Content-Type", "text/html", "body", false, uint8(0))
 	f.Add(302, "Location", "/x\r\nSet-Cookie: a=b", "Connection", "close", "", true, uint8(1))
@@ -292,7 +291,7 @@ func FuzzResponse(f *testing.F) {
 			}
 		}
 		if err := w.finish(); err != nil {
-			return // short of its Content-Length: the connection is cut
+			return // the body is shorter than its Content-Length, so the connection is cut
 		}
 		head, got, ok := strings.Cut(rec.String(), "\r\n\r\n")
 		if !ok || !strings.HasPrefix(head, "Status: ") {
@@ -337,7 +336,7 @@ func BenchmarkRespond(b *testing.B) {
 	}
 }
 
-// BenchmarkRespondLong is of a page that does not fit the buffer.
+// BenchmarkRespondLong sends a page that is larger than the buffer.
 func BenchmarkRespondLong(b *testing.B) {
 	page := strings.Repeat("page", 1<<18)
 	b.ReportAllocs()

@@ -15,8 +15,7 @@ import (
 // bufferSize is the size of the buffer that gathers a reply.
 const bufferSize = 16 << 10
 
-// serveOnce returns the raw reply of h to request, on each kind of listener,
-// which must all agree.
+// serveOnce returns h's raw reply to request. It must be the same on every kind of listener.
 func serveOnce(t *testing.T, h scgi.HandlerFunc, request string) (raw string, log string) {
 	t.Helper()
 	for i, kind := range kinds {
@@ -240,7 +239,7 @@ func TestWriteHeaderPanicsOnNonsense(t *testing.T) {
 func TestLateWriteHeaderLogsCaller(t *testing.T) {
 	raw, log := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) {
 		w.WriteHeader(201)
-		w.WriteHeader(0) // no panic: it is late, as any other
+		w.WriteHeader(0) // no panic, since any late call is ignored
 		http.Error(w, "", 500)
 	}, get("/"))
 	if r := parseReply(t, raw); r.Status != 201 {
@@ -252,8 +251,8 @@ func TestLateWriteHeaderLogsCaller(t *testing.T) {
 	}
 }
 
-// A peer that goes away is what the channel is for; a handler that returns, or
-// hands over the connection, is not.
+// CloseNotify's channel reports a peer that goes away, but not a handler that returns or
+// hijacks the connection.
 func TestCloseNotify(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		notified := make(chan (<-chan bool), 1)
@@ -261,12 +260,12 @@ func TestCloseNotify(t *testing.T) {
 			notifier := w.(http.CloseNotifier) //lint:ignore SA1019 gin's Stream calls it
 			gone := notifier.CloseNotify()
 			if again := notifier.CloseNotify(); again != gone {
-				t.Error("a second call returns another channel")
+				t.Error("a second call returned another channel")
 			}
 			notified <- gone
 			if r.Env.Get("REQUEST_URI") == "/wait" {
 				if !<-gone {
-					t.Error("the channel is closed")
+					t.Error("the channel was closed")
 				}
 				notified <- nil
 			}
@@ -279,14 +278,14 @@ func TestCloseNotify(t *testing.T) {
 		ask(t, l.Addr(), get("/"))
 		select {
 		case <-<-notified:
-			t.Error("the handler's end was notified")
+			t.Error("the channel reported the handler's end")
 		default:
 		}
 	})
 }
 
-// What is dropped of a header is told, but for what net/http's handlers may set
-// and CGI has no place for.
+// Header fields that are dropped are logged, except those that net/http's handlers may set
+// and CGI does not have.
 func TestDroppedFieldsAreLogged(t *testing.T) {
 	for name, logged := range map[string]bool{"X B": true, "Content-Length": true, http.TrailerPrefix + "X": false, "Transfer-Encoding": false} {
 		_, log := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) { w.Header()[name] = []string{"x"} }, get("/"))
@@ -322,7 +321,7 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Net: "pipe"} }
 
 func (l *oneConn) Close() error {
-	defer func() { recover() }() // twice
+	defer func() { recover() }() // Close may be called twice
 	close(l.conns)
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Invariant: what isPlain accepts is what http.DetectContentType calls plain
-// text, so that asking it first changes no Content-Type.
+// Invariant: http.DetectContentType calls plain text whatever isPlain accepts, so calling
+// isPlain first changes no Content-Type.
 func FuzzSniff(f *testing.F) {
 	for _, seed := range []string{
 		"", "%PDF-1.7", "%!PS-Adobe-3.0", "BM6", "GIF87a", "GIF89a", "RIFF1234WEBPVP8", "RIFF1234WAVE", "RIFF1234AVI ",

@@ -1,8 +1,8 @@
 package scgi_test
 
 // scgi_test.go has what the other tests share (a server on each kind of listener, and a
-// client that sends raw bytes), the tests of Listen and ListenAndServe, and those that
-// send whole requests: the specification's vectors and what web servers have sent.
+// client that sends raw bytes), the tests of Listen and ListenAndServe, and those that send
+// whole requests: the vectors and the captures of real web servers.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"example.com/scgi/internal/scgitest"
 )
 
-// patience bounds a wait that takes no time unless the code under test is broken.
+// patience bounds a wait that is short unless the code under test is broken.
 const patience = scgitest.Patience
 
 var (
@@ -50,8 +50,7 @@ type (
 	writerFunc = scgitest.WriterFunc
 )
 
-// start serves on l until the test ends, which it waits for, and logs into the
-// returned buffer.
+// start serves on l until the test ends, waits for that, and logs into the returned buffer.
 func start(t testing.TB, s *scgi.Server, l net.Listener) *syncBuffer {
 	t.Helper()
 	return scgitest.Start(t, s, &s.Logger, l, scgi.ErrServerClosed)
@@ -70,7 +69,7 @@ func leakCheck(t testing.TB) {
 	leak.Goroutines(t)
 }
 
-// echo answers with the body, and says whether reading it ended in an error.
+// echo answers with the body, and reports whether reading it failed.
 var echo = scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 	body, err := io.ReadAll(r.Body)
 	w.Header().Set("X-Short", fmt.Sprint(err != nil))
@@ -106,7 +105,7 @@ func checkVector(t *testing.T, addr net.Addr, v vector, strict bool) {
 	}
 	for way, chunks := range wholeAndPieces(v.Input) {
 		if way != "whole" && v.GoesOn() {
-			continue // the server may have closed before the rest comes
+			continue // the server may close before the rest arrives
 		}
 		raw := askHalfClosed(t, addr, chunks)
 		if raw == "" {
@@ -126,8 +125,7 @@ func checkVector(t *testing.T, addr net.Addr, v vector, strict bool) {
 	}
 }
 
-// The specification's example works at all three levels, and its answer is the
-// specification's.
+// At all three levels, the specification's example request gets the specification's answer.
 func TestSpecExampleAtEveryLevel(t *testing.T) {
 	example := vectors(t)[0].Input
 	const question = "What is the answer to life?"
@@ -165,12 +163,12 @@ func TestSpecExampleAtEveryLevel(t *testing.T) {
 	}
 }
 
-// Every request that a real web server sent is served, whole and byte by byte,
-// with its body, or refused for a reason that is known here.
+// Every captured request is served with its body, whole and byte by byte, or refused for a
+// listed reason.
 func TestCaptures(t *testing.T) {
 	short := map[string]bool{
 		"apache-2.4.71/post-cl-short-body.scgi": true,
-		// A client's Content_Length passes for HTTP_CONTENT_LENGTH.
+		// The client's Content_Length became HTTP_CONTENT_LENGTH.
 		"lighttpd-1.4.69/hdr-inject-cgi.scgi": true,
 	}
 	files, _ := filepath.Glob("testdata/captures/*/*.scgi")
@@ -198,7 +196,7 @@ func TestCaptures(t *testing.T) {
 			case r.Status != 200:
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
 			case r.Body != bodyOf(string(input)) || r.Header.Get("X-Short") != fmt.Sprint(short[name]):
-				t.Errorf("%s: the body is not what was sent", name)
+				t.Errorf("%s: the body differs from what was sent", name)
 			}
 		}
 	}

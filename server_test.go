@@ -58,7 +58,7 @@ func TestManyListeners(t *testing.T) {
 	}
 }
 
-// failingListener fails a few times before it works.
+// failingListener returns a few errors before it works.
 type failingListener struct {
 	net.Listener
 	fails []error
@@ -105,14 +105,14 @@ func TestMaxWorkers(t *testing.T) {
 	})
 }
 
-// sharedListener says that other processes accept from it too.
+// sharedListener reports that other processes accept from it too.
 type sharedListener struct{ net.Listener }
 
 func (sharedListener) IsShared() bool { return true }
 
-// Past MaxConns, connections stay in the backlog. A shared listener's do so while no
-// worker is free, unless MaxConns says otherwise. (Of a listener that is not shared, the
-// kernel may hold back connections that have sent nothing, so that fewer are open.)
+// Above MaxConns, connections stay in the backlog. On a shared listener they do so while no
+// worker is free, unless MaxConns says otherwise. (On other listeners the kernel may hold
+// back connections that have sent nothing, so fewer may be open.)
 func TestMaxConns(t *testing.T) {
 	for _, test := range []struct {
 		maxConns int
@@ -129,7 +129,7 @@ func TestMaxConns(t *testing.T) {
 			for range 5 {
 				waiting = append(waiting, dial(t, l.Addr()))
 			}
-			for _, c := range waiting { // only now do the first ones let go
+			for _, c := range waiting { // the first connections end only now
 				io.WriteString(c, get("/"))
 				if reply, err := io.ReadAll(c); err != nil || len(reply) == 0 {
 					t.Errorf("%q, %v", reply, err)
@@ -143,7 +143,7 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-// Every listener learns of room, not only one that has nothing to accept.
+// Every listener learns that there is room, even if another one has nothing to accept.
 func TestMaxConnsOfTwoListeners(t *testing.T) {
 	a, b := listen(t, "unix"), listen(t, "unix")
 	held := make(chan bool)
@@ -165,7 +165,7 @@ func TestMaxConnsOfTwoListeners(t *testing.T) {
 			io.ReadAll(c)
 		}
 	}
-	long, first, second := hold(a), hold(a), hold(b) // now both wait for room
+	long, first, second := hold(a), hold(a), hold(b) // now both listeners wait for room
 	first()
 	second()
 	for _, l := range []net.Listener{a, b} {
@@ -186,7 +186,7 @@ func TestQueueIsBounded(t *testing.T) {
 			replies = append(replies, exchangeOn(dial(), get("/")))
 			synctest.Wait()
 		}
-		for _, i := range []int{3, 4} { // over MaxQueue: at once
+		for _, i := range []int{3, 4} { // over MaxQueue, refused at once
 			if r := parseReply(t, <-replies[i]); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
 				t.Errorf("request %d: %+v", i, r)
 			}
@@ -195,7 +195,7 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		began := time.Now()
-		for _, i := range []int{1, 2} { // waited too long
+		for _, i := range []int{1, 2} { // refused after QueueTimeout
 			if r := parseReply(t, <-replies[i]); r.Status != 503 || time.Since(began) != 10*time.Second {
 				t.Errorf("request %d: %+v after %v", i, r, time.Since(began))
 			}
@@ -212,8 +212,8 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-// At four times the load that the workers can carry, those that are served wait
-// no longer than QueueTimeout, and the others are told within it.
+// At four times the load that the workers can carry, requests that are served wait no longer
+// than QueueTimeout, and the others are refused within it.
 func TestOverloadKeepsLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const (
@@ -251,7 +251,7 @@ func TestOverloadKeepsLatency(t *testing.T) {
 			}
 		}
 		if served < capacity {
-			t.Errorf("%d were served, the workers can do %d", served, capacity)
+			t.Errorf("%d were served, of %d that the workers can serve", served, capacity)
 		}
 	})
 }
@@ -262,18 +262,18 @@ func TestBaseContext(t *testing.T) {
 	base, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, "v"))
 	_, ctx, release := asked(t, &scgi.Server{BaseContext: func(got net.Listener) context.Context {
 		if got != l {
-			t.Error("another listener")
+			t.Error("BaseContext got another listener")
 		}
 		return base
 	}}, l, get("/"))
 	if ctx.Value(key{}) != "v" {
-		t.Error("the base's value is not there")
+		t.Error("the base context's value is missing")
 	}
 	if _, ok := ctx.Deadline(); ok || ctx.Err() != nil {
-		t.Error("a deadline, or an early end")
+		t.Error("the context has a deadline or ended early")
 	}
 	if ctx.Value(key{}) != "v" {
-		t.Error("the base's value is gone")
+		t.Error("the base context's value is gone")
 	}
 	cancel()
 	<-ctx.Done()
@@ -305,10 +305,10 @@ func TestConnContext(t *testing.T) {
 		}, l, get("/"))
 		defer release()
 		if got, want := ctx.Value(connKey{}), peer.LocalAddr().Network(); got != want {
-			t.Errorf("the connection's value is %q, want %q", got, want)
+			t.Errorf("ConnContext's value is %q, want %q", got, want)
 		}
 		if got := ctx.Value(baseKey{}); got != "base" {
-			t.Errorf("the base's value is %v", got)
+			t.Errorf("BaseContext's value is %v", got)
 		}
 	})
 }
@@ -326,7 +326,8 @@ func TestConnContextMustNotBeNil(t *testing.T) {
 	s.Serve(l)
 }
 
-// What ConnContext and BaseContext are given and give has the server too.
+// ConnContext gets a context with ServerContextKey, and the handler does too, whatever
+// BaseContext returns.
 func TestServerContextKeyEverywhere(t *testing.T) {
 	type key struct{}
 	l := listen(t, "unix")
@@ -334,7 +335,7 @@ func TestServerContextKeyEverywhere(t *testing.T) {
 		BaseContext: func(net.Listener) context.Context { return context.WithValue(t.Context(), key{}, "base") },
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			if _, ok := ctx.Value(http.ServerContextKey).(*http.Server); !ok {
-				t.Error("ConnContext's has no server")
+				t.Error("ConnContext's context has no server")
 			}
 			return ctx
 		},

@@ -50,7 +50,8 @@ func TestStatsHandler(t *testing.T) {
 	}
 }
 
-// The Accept fields are what Prometheus sends, by version and scrape_protocols.
+// Each Accept field is one that Prometheus sends, for a version and a scrape_protocols
+// setting.
 func TestStatsHandlerKnowsPrometheus(t *testing.T) {
 	const page, text, metrics = "text/html; charset=utf-8", "text/plain; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
 	tests := []struct{ who, accept, want string }{
@@ -79,8 +80,8 @@ func TestStatsHandlerKnowsPrometheus(t *testing.T) {
 	}
 }
 
-// The page shows the requests that run longest, whatever a handler does to its
-// Request, and none that has ended.
+// The page shows the longest-running requests, even if a handler changes its Request, and
+// none that has ended.
 func TestStatsHandlerShowsRequestsUnderWay(t *testing.T) {
 	const many = status.MaxRequests + 4
 	began, release := make(chan bool), make(chan bool)
@@ -108,10 +109,10 @@ func TestStatsHandlerShowsRequestsUnderWay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lingering := open() // it keeps its side open, as its body is not read
+	lingering := open() // this client keeps its side open, since its body is not read
 	send(lingering, encode("", "CONTENT_LENGTH", "9", "SCGI", "1", "REQUEST_METHOD", "POST", "REQUEST_URI", "/quick"))
 	_, _ = io.Copy(io.Discard, lingering)
-	clients := make([]net.Conn, many) // the last one begins first
+	clients := make([]net.Conn, many) // the last one starts first
 	for i := range clients {
 		clients[many-1-i] = open()
 	}
@@ -142,6 +143,6 @@ func TestStatsHandlerShowsRequestsUnderWay(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c)
 	}
 	if rs := requests(); len(rs) != 0 {
-		t.Errorf("%+v have ended", rs)
+		t.Errorf("ended requests are shown: %+v", rs)
 	}
 }

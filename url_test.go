@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// convert makes an http.Request of the variables, with the two that SCGI
-// requires before them.
+// convert makes an http.Request from the variables, preceded by the two that SCGI requires.
 func convert(namesAndValues ...string) (*http.Request, error) {
 	kv := append([]string{"CONTENT_LENGTH", "0", "SCGI", "1"}, namesAndValues...)
 	return newHTTPRequest(&Request{Env: NewEnv(kv...), Body: http.NoBody})
@@ -49,8 +48,8 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// An ordinary request keeps REQUEST_URI as the client wrote it, whatever each
-// web server makes of its path. What they send here was seen.
+// An ordinary request keeps REQUEST_URI as the client wrote it, whatever each web server
+// makes of its path. The variables of each row were observed.
 func TestOrdinaryURLStaysRaw(t *testing.T) {
 	for _, test := range []struct {
 		name, uri, path string // path is URL.Path
@@ -109,8 +108,8 @@ func TestOrdinaryURLStaysRaw(t *testing.T) {
 	}
 }
 
-// Where the web server means another path or query than the client wrote, the
-// URL is the web server's. What they send here was seen.
+// If the web server means another path or query than the client wrote, the URL is the web
+// server's. The variables of each row were observed.
 func TestURLFollowsWebServer(t *testing.T) {
 	for _, test := range []struct {
 		name, uri, path string
@@ -163,25 +162,24 @@ func TestURLFollowsWebServer(t *testing.T) {
 	}
 }
 
-// nginxSays are the variables of the path that nginx sends with the README's
-// stanza for the root.
+// nginxSays returns the variables that nginx sends with the README's stanza for the root.
 func nginxSays(uri, query, path string) []string {
 	return []string{"REQUEST_URI", uri, "QUERY_STRING", query, "DOCUMENT_URI", path, "SCRIPT_NAME", "", "PATH_INFO", path}
 }
 
-// lighttpdSays are those of lighttpd, with the folder that the app is mounted at.
+// lighttpdSays returns those of lighttpd, for the folder at which the app is mounted.
 func lighttpdSays(uri, query, script, info string) []string {
 	return []string{"QUERY_STRING", query, "REQUEST_URI", uri, "SCRIPT_NAME", script, "PATH_INFO", info}
 }
 
-// apacheSays are those of Apache with ProxyPass.
+// apacheSays returns those of Apache with ProxyPass.
 func apacheSays(uri, query, path string) []string {
 	return []string{"QUERY_STRING", query, "REQUEST_URI", uri, "SCRIPT_NAME", path}
 }
 
-// Invariant: whatever the client has sent, the path that is served is, cleaned,
-// the one that the web server says, and so the one that its rules have seen. And
-// a ServeMux, which cleans the path before it decodes it, routes by no other.
+// Invariant: whatever the client sends, the cleaned path that is served is the cleaned path
+// of the web server, and so the one that its rules saw. A ServeMux, which cleans the path
+// before it decodes it, routes by no other path.
 func FuzzServedPath(f *testing.F) {
 	for _, uri := range []string{"/a%20b/../c?x", "//a//.", "http://h/x", "*", "/%zz", "/a%2Fb", "/x#y?z", "?x", "/%252e", "A:://", "A:/://", "urn:x", "/%2e%2e/a%20b/c", "/x/../y/.%2e/%61%20b/c", "/a%20b/%2e%2fc"} {
 		f.Add(uri, "q", "/a b/c")
