@@ -15,7 +15,8 @@ import (
 	"example.com/scgi"
 )
 
-// asked serves one request. Its handler passes its context to the test and waits for release.
+// asked serves one request. Its handler passes its context to the test and waits for
+// release.
 func asked(t *testing.T, s *scgi.Server, l net.Listener, request string) (peer net.Conn, ctx context.Context, release func()) {
 	t.Helper()
 	contexts, hold := make(chan context.Context), make(chan bool)

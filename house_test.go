@@ -125,7 +125,8 @@ func checkClock(t *testing.T, file string) {
 	})
 }
 
-// isLongAgo reports whether the call is time.Unix(1, 0), a deadline in the past on any clock.
+// isLongAgo reports whether the call is time.Unix(1, 0), a deadline in the past on any
+// clock.
 func isLongAgo(name *ast.SelectorExpr, args []ast.Expr) bool {
 	if name.Sel.Name != "Unix" || len(args) != 2 {
 		return false

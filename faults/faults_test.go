@@ -1,7 +1,7 @@
 package faults
 
-// faults_test.go breaks connections at every byte. Each request then ends in a right answer, a
-// clear refusal or a clean close, and leaves nothing behind. The second parser in
+// faults_test.go breaks connections at every byte. Each request then ends in a right
+// answer, a clear refusal or a clean close, and leaves nothing behind. The second parser in
 // internal/scgitest decides what is right.
 
 import (
@@ -174,8 +174,8 @@ func sendAndReset(t *testing.T, addr net.Addr, input string) {
 	c.Close()
 }
 
-// One bit of each byte is flipped. TestParsersAgreeOnEveryFlippedBit tries all bits, without a
-// network.
+// One bit of each byte is flipped. TestParsersAgreeOnEveryFlippedBit tries all bits,
+// without a network.
 func TestBitFlippedInEveryByte(t *testing.T) {
 	onFaulty(t, func(t *testing.T, addr net.Addr, request string) {
 		inParallel(len(request), func(n int) {

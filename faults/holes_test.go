@@ -1,7 +1,7 @@
 package faults
 
-// holes_test.go tests that vulnerabilities known from other servers are closed here. Each has
-// its CVE or CWE number, if there is one.
+// holes_test.go tests that vulnerabilities known from other servers are closed here. Each
+// has its CVE or CWE number, if there is one.
 
 import (
 	"fmt"
@@ -105,8 +105,9 @@ func TestUnderscoreForDash(t *testing.T) {
 	}
 }
 
-// CWE-444, request smuggling: one length frames the body, and input with two different lengths
-// is refused. If the client has announced more than was passed on, reading the body fails.
+// CWE-444, request smuggling: one length frames the body, and input with two different
+// lengths is refused. If the client has announced more than was passed on, reading the body
+// fails.
 func TestLengthSmuggling(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -1,8 +1,8 @@
 package faults
 
-// hostile_handlers_test.go runs handlers that end at any point, keep what they were lent, and
-// write at the same time. Each harms only its own request: afterwards an honest request is
-// served, and the counters add up.
+// hostile_handlers_test.go runs handlers that end at any point, keep what they were lent,
+// and write at the same time. Each harms only its own request: afterwards an honest request
+// is served, and the counters add up.
 
 import (
 	"context"
@@ -39,8 +39,8 @@ type hostileError struct{}
 
 func (hostileError) Error() string { panic("hostile again") }
 
-// places are the points at which a handler may end. The client gets a 500, unless a part of the
-// reply was sent: then the connection is cut.
+// places are the points at which a handler may end. The client gets a 500, unless a part of
+// the reply was sent: then the connection is cut.
 var places = []struct {
 	name string
 	cut  bool
@@ -331,8 +331,8 @@ func TestHandlerKeepsValidValues(t *testing.T) {
 	})
 }
 
-// A handler that ignores that its peer is gone holds only its own worker, and Shutdown waits for
-// it.
+// A handler that ignores that its peer is gone holds only its own worker, and Shutdown
+// waits for it.
 func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		begun, release := make(chan bool), make(chan bool)

@@ -75,8 +75,8 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// serveWithFewDescriptors prints ready, prints out when accept fails, and serves until its input
-// ends.
+// serveWithFewDescriptors prints ready, prints out when accept fails, and serves until its
+// input ends.
 func serveWithFewDescriptors(t *testing.T, path string) {
 	l, err := net.Listen("unix", path)
 	if err != nil {

@@ -26,8 +26,8 @@ import (
 // zeros is the content of a long reply.
 var zeros = sync.OnceValue(func() []byte { return make([]byte, 32<<20) })
 
-// perConnection bounds the memory for a connection that has sent little. It includes the peer's
-// end and its stack, since the peer is this process too.
+// perConnection bounds the memory for a connection that has sent little. It includes the
+// peer's end and its stack, since the peer is this process too.
 const perConnection = 8 << 10
 
 // On a net.Conn, waiting needs a buffer.
@@ -112,8 +112,8 @@ func TestSilentPeersAreTimedOut(t *testing.T) {
 	})
 }
 
-// A flood of connections that are reset, some of them with an unanswered request, delays honest
-// requests but does nothing worse.
+// A flood of connections that are reset, some of them with an unanswered request, delays
+// honest requests but does nothing worse.
 func TestFloodOfResets(t *testing.T) {
 	for _, kind := range faultKinds {
 		t.Run(kind, func(t *testing.T) {
@@ -149,8 +149,8 @@ func TestFloodOfResets(t *testing.T) {
 	}
 }
 
-// A request may have at most 1000 variables, however short they are. A million more are refused
-// before they are parsed.
+// A request may have at most 1000 variables, however short they are. A million more are
+// refused before they are parsed.
 func TestMaxVariables(t *testing.T) {
 	const start4 = "CONTENT_LENGTH\x000\x00SCGI\x001\x00REQUEST_URI\x00/\x00HTTP_HOST\x00h\x00"
 	l := listen(t, "unix")
@@ -173,8 +173,8 @@ func TestMaxVariables(t *testing.T) {
 	}
 }
 
-// A length that no client can mean is refused at once. Any other costs no memory until the bytes
-// arrive.
+// A length that no client can mean is refused at once. Any other costs no memory until the
+// bytes arrive.
 func TestHugeLengths(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		got := make(chan int64, 1)
@@ -215,8 +215,8 @@ func totalAlloc() uint64 {
 	return m.TotalAlloc
 }
 
-// Sending byte by byte does not extend the time for a header, and a body that arrives byte by
-// byte holds only its own worker.
+// Sending byte by byte does not extend the time for a header, and a body that arrives byte
+// by byte holds only its own worker.
 func TestDrippingPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const timeout = 10 * time.Second

@@ -1,6 +1,6 @@
-// Package faults tests what breaks servers: cut and flipped bytes, hostile peers and handlers, a
-// machine that runs out of resources, and a long mixed load. Its tests use only what an app can
-// use.
+// Package faults tests what breaks servers: cut and flipped bytes, hostile peers and
+// handlers, a machine that runs out of resources, and a long mixed load. Its tests use only
+// what an app can use.
 package faults
 
 import (

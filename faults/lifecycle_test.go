@@ -16,8 +16,8 @@ import (
 	"example.com/scgi"
 )
 
-// A server ends in order whatever the sequence of its listeners, requests, Shutdown and Close.
-// Shutdown returns, and every request that was let in is answered.
+// A server ends in order whatever the sequence of its listeners, requests, Shutdown and
+// Close. Shutdown returns, and every request that was let in is answered.
 func TestRandomLifecycles(t *testing.T) {
 	inParallel(300, func(seed int) {
 		r := rand.New(rand.NewPCG(uint64(seed), 0))
@@ -129,8 +129,8 @@ func askOnce(addr net.Addr) string {
 	return string(raw)
 }
 
-// A connection that was accepted before its request arrived is served, even if others never stop
-// arriving.
+// A connection that was accepted before its request arrived is served, even if others never
+// stop arriving.
 func TestLateRequestIsServedDuringFlood(t *testing.T) {
 	const most = 1000
 	l := listen(t, "unix")

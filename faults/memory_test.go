@@ -1,7 +1,7 @@
 package faults
 
-// memory_test.go measures the memory that peers can pin, with the requests that cost most. The
-// documents must state the numbers that hold here.
+// memory_test.go measures the memory that peers can pin, with the requests that cost most.
+// The documents must state the numbers that hold here.
 
 import (
 	"fmt"
@@ -26,8 +26,8 @@ const (
 	heldByRequest = 352 << 10
 )
 
-// costly returns requests whose header blocks have DefaultMaxHeaderBytes and cost more memory
-// than that, each for a different reason.
+// costly returns requests whose header blocks have DefaultMaxHeaderBytes and cost more
+// memory than that, each for a different reason.
 func costly() map[string]string {
 	const (
 		left   = scgi.DefaultMaxHeaderBytes - 100

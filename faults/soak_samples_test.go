@@ -1,7 +1,7 @@
 package faults
 
-// soak_samples_test.go measures the process while TestSoak runs. What the server holds must not
-// grow with the number of requests that it has served.
+// soak_samples_test.go measures the process while TestSoak runs. What the server holds must
+// not grow with the number of requests that it has served.
 
 import (
 	"fmt"
@@ -59,8 +59,8 @@ func watchSoak(every time.Duration, requests func() int64) (stop func() []sample
 	}
 }
 
-// checkFlat compares the highest sample of the last third with that of the second third, when
-// the pools are full.
+// checkFlat compares the highest sample of the last third with that of the second third,
+// when the pools are full.
 func checkFlat(t *testing.T, samples []sample) {
 	third := len(samples) / 3
 	for name, of := range map[string]func(sample) int64{

@@ -1,8 +1,8 @@
 package faults
 
-// soak_test.go runs a mixed load with faults in it. For each kind, the number of requests sent
-// must equal the number counted, and nothing may be left at the end. It takes seconds, or as
-// long as -soak says.
+// soak_test.go runs a mixed load with faults in it. For each kind, the number of requests
+// sent must equal the number counted, and nothing may be left at the end. It takes seconds,
+// or as long as -soak says.
 
 import (
 	"errors"
@@ -55,8 +55,8 @@ func soakHandler(w http.ResponseWriter, r *scgi.Request) {
 	}
 }
 
-// soakKinds are the kinds of request in the load, with the expected answers. A status of -1 means
-// that the peer vanishes and gets no answer.
+// soakKinds are the kinds of request in the load, with the expected answers. A status of -1
+// means that the peer vanishes and gets no answer.
 var soakKinds = []struct {
 	name, request string
 	status, size  int

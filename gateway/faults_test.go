@@ -1,8 +1,8 @@
 package gateway
 
-// faults_test.go tests faults on either side: a reply that is damaged, reset or paused at any
-// byte, a server that is dead, and a client that is slow or goes away. Each ends in a clean
-// answer or an error.
+// faults_test.go tests faults on either side: a reply that is damaged, reset or paused at
+// any byte, a server that is dead, and a client that is slow or goes away. Each ends in a
+// clean answer or an error.
 
 import (
 	"bufio"
@@ -43,8 +43,8 @@ var faultyReplies = []string{
 	"Status: 103\nLink: x\n\nStatus: 304\nEtag: x\n\n",
 }
 
-// A reply with any bit flipped keeps FuzzReply's invariants: its header is bounded and clean,
-// and its body is as long as its Content-Length.
+// A reply with any bit flipped keeps FuzzReply's invariants: its header is bounded and
+// clean, and its body is as long as its Content-Length.
 func TestReplyWithEveryBitFlipped(t *testing.T) {
 	leak.Goroutines(t)
 	for _, raw := range faultyReplies {

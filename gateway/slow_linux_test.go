@@ -128,8 +128,8 @@ func TestTransportSlowServer(t *testing.T) {
 					}
 					return &hastyConn{c, func() {
 						before, _ := socket.Unsent(c)
-						// The server reads the rest at once: bytes that only its kernel holds
-						// show no progress.
+						// The server reads the rest at once: bytes that only its kernel
+						// holds show no progress.
 						for now, n := before, 1; asked < most && n > 0 && (now == before || now == 0); now, _ = socket.Unsent(c) {
 							take <- struct{}{}
 							n = <-took

@@ -123,7 +123,8 @@ func TestTransportNeverHalfCloses(t *testing.T) {
 	}
 }
 
-// The Transport closes the connection at the Content-Length, even if the server keeps it open.
+// The Transport closes the connection at the Content-Length, even if the server keeps it
+// open.
 func TestTransportClosesAtLength(t *testing.T) {
 	leak.Goroutines(t)
 	for _, raw := range []string{"Content-Length: 2\n\nab", "Content-Length: 0\n\n", "Status: 204\n\n", "Status: 304\n\n"} {

@@ -1,7 +1,7 @@
 package interop_test
 
-// app_test.go has the app that every web server is compared with: everyday net/http handlers,
-// and one that answers with the request it sees. The app knows nothing of SCGI.
+// app_test.go has the app that every web server is compared with: everyday net/http
+// handlers, and one that answers with the request it sees. The app knows nothing of SCGI.
 
 import (
 	"crypto/sha256"

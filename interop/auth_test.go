@@ -1,7 +1,7 @@
 package interop_test
 
-// auth_test.go tests REMOTE_USER, in which the web server states who the client is. No header of
-// the client sets it.
+// auth_test.go tests REMOTE_USER, in which the web server states who the client is. No
+// header of the client sets it.
 
 import (
 	"fmt"
@@ -19,8 +19,8 @@ const (
 	mallory = "Authorization: Basic bWFsbG9yeTpzZWNyZXQ=" // mallory:secret
 )
 
-// refusingAmbiguity are the web servers that refuse X_Y beside X-Y, to which CGI gives the same
-// variable.
+// refusingAmbiguity are the web servers that refuse X_Y beside X-Y, to which CGI gives the
+// same variable.
 var refusingAmbiguity = lighttpd.from("1.4.83")
 
 func TestRemoteUser(t *testing.T) {

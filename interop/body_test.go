@@ -43,8 +43,8 @@ func TestBodies(t *testing.T) {
 	})
 }
 
-// A reply that is sent before the request is read gets lost if the server closes the connection
-// too early.
+// A reply that is sent before the request is read gets lost if the server closes the
+// connection too early.
 func TestEarlyReply(t *testing.T) {
 	h := scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 		http.Error(w, "too much, says the app", http.StatusRequestEntityTooLarge)

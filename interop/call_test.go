@@ -1,8 +1,8 @@
 package interop_test
 
-// call_test.go is the HTTP client. It sends a request as plain bytes, so that a web server sees
-// what browsers and other clients really send, and returns the answer with any error. It cleans,
-// follows and retries nothing.
+// call_test.go is the HTTP client. It sends a request as plain bytes, so that a web server
+// sees what browsers and other clients really send, and returns the answer with any error.
+// It cleans, follows and retries nothing.
 
 import (
 	"bufio"
@@ -92,8 +92,8 @@ func dial(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// do makes the call at addr. It reads the answer while it writes the request, since the answer
-// may come before the whole request is sent.
+// do makes the call at addr. It reads the answer while it writes the request, since the
+// answer may come before the whole request is sent.
 func (c call) do(t *testing.T, addr string) answer {
 	t.Helper()
 	conn := dial(t, addr)

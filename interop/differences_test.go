@@ -1,7 +1,7 @@
 package interop_test
 
-// differences_test.go lists the accepted differences from net/http with their reasons. Each row
-// was observed, and is deleted when it is not observed any more.
+// differences_test.go lists the accepted differences from net/http with their reasons. Each
+// row was observed, and is deleted when it is not observed any more.
 
 // anyCall marks a difference that may appear in any call.
 const anyCall = "*"

@@ -1,8 +1,8 @@
 package interop_test
 
-// download_test.go tests replies that are larger than nginx's temporary file. When the file is
-// full, nginx reads nothing until its client has taken all of it, which for the default of 1 GiB
-// takes minutes or hours.
+// download_test.go tests replies that are larger than nginx's temporary file. When the file
+// is full, nginx reads nothing until its client has taken all of it, which for the default
+// of 1 GiB takes minutes or hours.
 
 import (
 	"bufio"
@@ -17,9 +17,9 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// A client that reads 4 MiB a second empties the temporary file in 4 s, twice the WriteTimeout.
-// Without such a file nginx reads again as soon as a third of its socket buffer is free, after
-// less than 0.4 s.
+// A client that reads 4 MiB a second empties the temporary file in 4 s, twice the
+// WriteTimeout. Without such a file nginx reads again as soon as a third of its socket
+// buffer is free, after less than 0.4 s.
 const (
 	temporaryFile = "scgi_max_temp_file_size 16m;"
 	downloadSize  = 28 << 20 // larger than the file and all socket buffers

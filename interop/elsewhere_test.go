@@ -1,8 +1,9 @@
 package interop_test
 
-// elsewhere_test.go tests requests that a web server sends to another path than the client asked
-// for: access checks, internal redirects, error pages, rewrites. The app serves the path that the
-// web server means, and a guarded page stays guarded however a client writes its path.
+// elsewhere_test.go tests requests that a web server sends to another path than the client
+// asked for: access checks, internal redirects, error pages, rewrites. The app serves the
+// path that the web server means, and a guarded page stays guarded however a client writes
+// its path.
 
 import (
 	"fmt"
@@ -49,8 +50,8 @@ func (app *elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// start starts kind in front of app, with these directives and the stanza in a file. BACKEND in
-// more stands for app's address.
+// start starts kind in front of app, with these directives and the stanza in a file.
+// BACKEND in more stands for app's address.
 func (app *elsewhere) start(t *testing.T, kind webserver.Kind, network, file, more string) (addr string) {
 	t.Helper()
 	return startBefore(t, app, kind, network, file, more)
@@ -127,8 +128,8 @@ func TestNginxRecipes(t *testing.T) {
 	}
 }
 
-// A ServeMux routes by the undecoded path, and redirects only for dots that it sees there. What
-// nginx guards stays guarded behind it.
+// A ServeMux routes by the undecoded path, and redirects only for dots that it sees there.
+// What nginx guards stays guarded behind it.
 func TestNginxGuardsServeMux(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("secret"), 0o644); err != nil {
@@ -196,8 +197,9 @@ $HTTP["url"] =~ "^/deny" { url.access-deny = ( "" ) }
 	}
 }
 
-// A client that writes two question marks is denied what lighttpd denies, or gets another page:
-// lighttpd before 1.4.85 treats the first as part of the path, and the app then does too.
+// A client that writes two question marks is denied what lighttpd denies, or gets another
+// page: lighttpd before 1.4.85 treats the first as part of the path, and the app then does
+// too.
 func TestLighttpdTwoQuestionMarks(t *testing.T) {
 	app := &elsewhere{}
 	addr := app.start(t, webserver.Lighttpd, "tcp", "lighttpd.conf", `server.modules += ( "mod_access" )

@@ -1,7 +1,7 @@
 package interop_test
 
-// generate_test.go generates random requests that a client might send. A seed always generates
-// the same request.
+// generate_test.go generates random requests that a client might send. A seed always
+// generates the same request.
 
 import (
 	"fmt"
@@ -17,8 +17,8 @@ func pick[T any](r *rand.Rand, these ...T) T { return these[r.IntN(len(these))] 
 // oneIn is true once in n times.
 func oneIn(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
 
-// generated returns the request for this seed. It goes to dump, which reports the request, or to
-// act, which answers as the request says.
+// generated returns the request for this seed. It goes to dump, which reports the request,
+// or to act, which answers as the request says.
 func generated(seed uint64) call {
 	r := rand.New(rand.NewPCG(seed, 5))
 	c := call{method: pick(r, "GET", "GET", "GET", "POST", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "PROPFIND")}

@@ -174,7 +174,8 @@ func (e *exchange) takeURL() {
 	}
 }
 
-// setField sets a header field as the handler must see it. Without a value the field is absent.
+// setField sets a header field as the handler must see it. Without a value the field is
+// absent.
 func (e *exchange) setField(name string, values ...string) {
 	key := "r.Header[" + name + "]"
 	switch {

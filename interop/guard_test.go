@@ -1,7 +1,7 @@
 package interop_test
 
-// guard_test.go tests whether a folder that the web server denies stays denied behind an app that
-// serves files by the decoded path, as http.FileServer does.
+// guard_test.go tests whether a folder that the web server denies stays denied behind an
+// app that serves files by the decoded path, as http.FileServer does.
 
 import (
 	"fmt"
@@ -25,8 +25,8 @@ $HTTP["url"] =~ "^/private/" { url.access-deny = ( "" ) }`,
 </Location>`,
 }
 
-// fileApp is a ServeMux with files, among them /private/a, and a page whose path has a wildcard
-// segment.
+// fileApp is a ServeMux with files, among them /private/a, and a page whose path has a
+// wildcard segment.
 func fileApp(t *testing.T) http.Handler {
 	t.Helper()
 	dir := t.TempDir()

@@ -1,7 +1,8 @@
 package interop_test
 
-// levels_test.go tests the levels below net/http behind each web server: what a native handler and
-// a ProduceFunc get and send, and what a client gets that speaks HTTP to the SCGI port.
+// levels_test.go tests the levels below net/http behind each web server: what a native
+// handler and a ProduceFunc get and send, and what a client gets that speaks HTTP to the
+// SCGI port.
 
 import (
 	"bufio"
@@ -37,8 +38,8 @@ func TestNativeHandler(t *testing.T) {
 	})
 }
 
-// A Location without a status reaches the client: as CGI's redirect from a native handler, and
-// with 200 from a net/http handler. No web server follows it internally.
+// A Location without a status reaches the client: as CGI's redirect from a native handler,
+// and with 200 from a net/http handler. No web server follows it internally.
 func TestLocationWithoutStatus(t *testing.T) {
 	for _, location := range []string{"/elsewhere?a=b", "https://example.com/"} {
 		answer := func(w http.ResponseWriter) { w.Header().Set("Location", location) }

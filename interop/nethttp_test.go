@@ -1,9 +1,9 @@
 package interop_test
 
-// nethttp_test.go runs those tests of the installed Go's net/http that start a server, with this
-// library's server in its place. A list names each test that fails, with the reason, and each
-// test on the list must fail. The tests are read from GOROOT; this repository has none of their
-// source.
+// nethttp_test.go runs those tests of the installed Go's net/http that start a server, with
+// this library's server in its place. A list names each test that fails, with the reason,
+// and each test on the list must fail. The tests are read from GOROOT; this repository has
+// none of their source.
 
 import (
 	"bytes"
@@ -139,9 +139,9 @@ func checkNetHTTPNumbers(t *testing.T, passed, total int) {
 // clientTests names the files that test net/http's client.
 var clientTests = regexp.MustCompile(`^(transport(_.*)?|client|clientconn|alpn|proxy)_test\.go$`)
 
-// serverTests returns the tests that reach newClientServerTest, which calls behindSCGI. It follows
-// the names that each function uses, so it may return too many; a test that runs no server is not
-// counted.
+// serverTests returns the tests that reach newClientServerTest, which calls behindSCGI. It
+// follows the names that each function uses, so it may return too many; a test that runs no
+// server is not counted.
 func serverTests(t *testing.T, src string) (tests []string) {
 	files, err := filepath.Glob(filepath.Join(src, "*_test.go"))
 	if err != nil {
@@ -200,8 +200,8 @@ func reaches(uses map[string]map[string]bool, name string, seen map[string]bool)
 // netHTTP is net/http's compiled tests, behind SCGI.
 type netHTTP struct{ binary, dir string }
 
-// compileNetHTTP overlays two changes to clientserver_test.go, and the file that they call. If
-// net/http's tests change there, this function must change too.
+// compileNetHTTP overlays two changes to clientserver_test.go, and the file that they call.
+// If net/http's tests change there, this function must change too.
 func compileNetHTTP(t *testing.T, src string) netHTTP {
 	name := filepath.Join(src, "clientserver_test.go")
 	text, err := os.ReadFile(name)
@@ -279,8 +279,8 @@ func (b netHTTP) run(t *testing.T, tests []string, timeout string) map[string]ou
 	return outcomes
 }
 
-// runEach runs each test in a process of its own, so that a test that panics or hangs disturbs no
-// other.
+// runEach runs each test in a process of its own, so that a test that panics or hangs
+// disturbs no other.
 func (b netHTTP) runEach(t *testing.T, tests []string, timeout string) map[string]outcome {
 	outcomes := make(map[string]outcome)
 	var mu sync.Mutex

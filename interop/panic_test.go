@@ -1,7 +1,7 @@
 package interop_test
 
-// panic_test.go tests what the client gets from a handler that panics. Half a reply never looks
-// whole, except where a row explains why.
+// panic_test.go tests what the client gets from a handler that panics. Half a reply never
+// looks whole, except where a row explains why.
 
 import (
 	"bufio"
@@ -60,9 +60,9 @@ func isUnnoticed(fr front, half halfReply) bool {
 
 var halfReplies = []halfReply{{true, true}, {true, false}, {false, true}, {false, false}}
 
-// mistaking are web servers that may pass on half a reply as a whole one if it has no length and is
-// cut before the web server has begun its own reply. That depends on timing, so it can't be
-// tested. lighttpd 1.4.83 detects the cut ("propagate backend errs").
+// mistaking are web servers that may pass on half a reply as a whole one if it has no
+// length and is cut before the web server has begun its own reply. That depends on timing,
+// so it can't be tested. lighttpd 1.4.83 detects the cut ("propagate backend errs").
 var mistaking = lighttpd.before("1.4.83")
 
 func TestPanicAfterTheFirstByte(t *testing.T) {
@@ -108,7 +108,8 @@ func testHalfReply(t *testing.T, half halfReply) {
 	})
 }
 
-// awaitBody waits until r has the first bytes of a response's body, and does not consume them.
+// awaitBody waits until r has the first bytes of a response's body, and does not consume
+// them.
 func awaitBody(t *testing.T, r *bufio.Reader) {
 	t.Helper()
 	for n := 1; n < r.Size(); n = max(n, r.Buffered()) + 1 {

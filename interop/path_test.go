@@ -1,7 +1,8 @@
 package interop_test
 
-// path_test.go has the table of what a path becomes: net/http's URL and CGI's two variables, at the
-// root and under a prefix. The documentation is made from this table, and every row was observed.
+// path_test.go has the table of what a path becomes: net/http's URL and CGI's two
+// variables, at the root and under a prefix. The documentation is made from this table, and
+// every row was observed.
 
 import (
 	"encoding/json"

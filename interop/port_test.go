@@ -1,6 +1,7 @@
 package interop_test
 
-// port_test.go tests the port in r.Host. An app behind a copy of nginx's stanza works on any port.
+// port_test.go tests the port in r.Host. An app behind a copy of nginx's stanza works on
+// any port.
 
 import (
 	"io"

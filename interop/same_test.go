@@ -1,8 +1,8 @@
 package interop_test
 
-// same_test.go sends the same requests to one app behind each web server and under net/http, and
-// compares the answers. differences_test.go must explain every difference, and an explanation
-// without a difference fails too.
+// same_test.go sends the same requests to one app behind each web server and under
+// net/http, and compares the answers. differences_test.go must explain every difference,
+// and an explanation without a difference fails too.
 
 import (
 	"fmt"
@@ -219,8 +219,8 @@ func compareFields(t *testing.T, fr front, name string, got, want map[string]str
 	}
 }
 
-// toCompare returns what to compare of two answers. If the web server itself made one of them, only
-// the status counts.
+// toCompare returns what to compare of two answers. If the web server itself made one of
+// them, only the status counts.
 func toCompare(got, want map[string]string) (_, _ map[string]string) {
 	if got["X-From"] == "app" {
 		return got, want

@@ -1,8 +1,8 @@
 package interop_test
 
-// servers_test.go selects the web servers to which a row applies: some kinds, and of each every
-// version or a range. The version is the one that the program reports. A range starts with the
-// release that brought the change, where that is known.
+// servers_test.go selects the web servers to which a row applies: some kinds, and of each
+// every version or a range. The version is the one that the program reports. A range starts
+// with the release that brought the change, where that is known.
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ import (
 // servers are web servers of certain kinds and versions.
 type servers []versions
 
-// versions are the versions of a kind from one version on and before another. A zero version is no
-// bound.
+// versions are the versions of a kind from one version on and before another. A zero
+// version is no bound.
 type versions struct {
 	kind         webserver.Kind
 	since, until webserver.Version

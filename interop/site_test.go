@@ -1,7 +1,8 @@
 package interop_test
 
-// site_test.go puts web servers in front of a handler, with the stanza that a user copies and a
-// socket opened as a user opens it. A test's servers end with the test and leave nothing behind.
+// site_test.go puts web servers in front of a handler, with the stanza that a user copies
+// and a socket opened as a user opens it. A test's servers end with the test and leave
+// nothing behind.
 
 import (
 	"bytes"
@@ -110,8 +111,8 @@ func direct(t *testing.T, h http.Handler) (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-// logTo returns a logger whose output is shown only if the test fails, since some tests panic on
-// purpose.
+// logTo returns a logger whose output is shown only if the test fails, since some tests
+// panic on purpose.
 func logTo(t *testing.T) *slog.Logger {
 	var mu sync.Mutex
 	var text bytes.Buffer

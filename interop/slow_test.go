@@ -1,8 +1,8 @@
 package interop_test
 
-// slow_test.go runs the attacks of slowhttptest: clients that send their header, send their body or
-// read their answer as slowly as they can. At the height of an attack, every honest request is
-// answered.
+// slow_test.go runs the attacks of slowhttptest: clients that send their header, send their
+// body or read their answer as slowly as they can. At the height of an attack, every honest
+// request is answered.
 
 import (
 	"fmt"

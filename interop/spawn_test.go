@@ -1,7 +1,7 @@
 package interop_test
 
-// spawn_test.go tests lighttpd's bin-path: lighttpd starts the program with the listening socket as
-// standard input, and restarts it when it ends.
+// spawn_test.go tests lighttpd's bin-path: lighttpd starts the program with the listening
+// socket as standard input, and restarts it when it ends.
 
 import (
 	"net/http"

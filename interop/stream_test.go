@@ -16,8 +16,8 @@ import (
 	"example.com/scgi/internal/webserver"
 )
 
-// streaming has the directive that lighttpd needs to pass on a reply as it comes. nginx needs
-// X-Accel-Buffering: no in the reply, and Apache nothing.
+// streaming has the directive that lighttpd needs to pass on a reply as it comes. nginx
+// needs X-Accel-Buffering: no in the reply, and Apache nothing.
 var streaming = map[webserver.Kind]string{
 	webserver.Lighttpd: "server.stream-response-body = 1",
 }
@@ -59,14 +59,15 @@ func TestStreamedReply(t *testing.T) {
 	})
 }
 
-// streamingUploads has the directives that web servers need to pass on a request as it comes.
+// streamingUploads has the directives that web servers need to pass on a request as it
+// comes.
 var streamingUploads = map[webserver.Kind]string{
 	webserver.Nginx:    "scgi_request_buffering off;",
 	webserver.Lighttpd: "server.stream-request-body = 1",
 }
 
-// losingUploads are web servers that, told to stream a body, announce only as much of it as they
-// have received, less than the client's length.
+// losingUploads are web servers that, told to stream a body, announce only as much of it as
+// they have received, less than the client's length.
 var losingUploads = nginx.before("1.29.6")
 
 func TestStreamedUpload(t *testing.T) {
@@ -104,7 +105,8 @@ func TestClientGone(t *testing.T) {
 	})
 }
 
-// Apache, and lighttpd if it streams, close the connection when they fail to write to the client.
+// Apache, and lighttpd if it streams, close the connection when they fail to write to the
+// client.
 func TestClientGoneFromStream(t *testing.T) {
 	testClientGone(t, site{extra: streaming}, func(ctx context.Context, w http.ResponseWriter) {
 		piece := make([]byte, 1024)
@@ -117,8 +119,8 @@ func TestClientGoneFromStream(t *testing.T) {
 	})
 }
 
-// testClientGone runs work until its client is gone. A handler that is not told returns after
-// patience.
+// testClientGone runs work until its client is gone. A handler that is not told returns
+// after patience.
 func testClientGone(t *testing.T, s site, work func(context.Context, http.ResponseWriter)) {
 	working, gone := make(chan struct{}), make(chan error)
 	s.handler = scgi.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

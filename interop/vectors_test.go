@@ -1,7 +1,7 @@
 package interop_test
 
-// vectors_test.go runs the programs in testdata/vectors, which test a server or a client in any
-// language, against this library.
+// vectors_test.go runs the programs in testdata/vectors, which test a server or a client in
+// any language, against this library.
 
 import (
 	"bytes"

@@ -2,8 +2,8 @@
 
 package prefork
 
-// app_test.go starts the program that main_test.go defines, sends requests to it, and reads its
-// output.
+// app_test.go starts the program that main_test.go defines, sends requests to it, and reads
+// its output.
 
 import (
 	"bufio"
@@ -44,8 +44,8 @@ type app struct {
 	err   error
 }
 
-// run starts r and waits until it is ready. If it has not ended by the end of the test, it is
-// killed.
+// run starts r and waits until it is ready. If it has not ended by the end of the test, it
+// is killed.
 func run(t *testing.T, r role, env ...string) *app {
 	t.Helper()
 	a := launch(t, r, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, env...) })
@@ -292,8 +292,8 @@ func queueAt(t *testing.T, network, addr, path string) (answer func() string) {
 	}
 }
 
-// held starts a request that runs until release is called, and returns its child's id. answered
-// delivers the error with which the request ends.
+// held starts a request that runs until release is called, and returns its child's id.
+// answered delivers the error with which the request ends.
 func (a *app) held() (pid int, answered <-chan error) {
 	a.t.Helper()
 	end := make(chan error, 1)

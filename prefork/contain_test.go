@@ -2,8 +2,8 @@
 
 package prefork
 
-// contain_test.go tests User, Group and Chroot. Real processes give up root's rights, and bad
-// settings are refused before any process starts.
+// contain_test.go tests User, Group and Chroot. Real processes give up root's rights, and
+// bad settings are refused before any process starts.
 
 import (
 	"encoding/json"

@@ -12,8 +12,8 @@ import (
 	"example.com/scgi"
 )
 
-// With one worker in each child, every request that finds no free worker starts a child, up to the
-// maximum. Further requests wait where any child can take them.
+// With one worker in each child, every request that finds no free worker starts a child, up
+// to the maximum. Further requests wait where any child can take them.
 func TestChildrenStartOnDemand(t *testing.T) {
 	a := run(t, role{MaxProcesses: 4, MaxWorkers: 1})
 	answered := make(map[int]<-chan error)
@@ -134,8 +134,8 @@ func TestGrowthDoubles(t *testing.T) {
 	}
 }
 
-// The parent waits for the report of a child that it has asked. A child that has been silent for
-// long counts as busy.
+// The parent waits for the report of a child that it has asked. A child that has been
+// silent for long counts as busy.
 func TestGrowthWithSilentChild(t *testing.T) {
 	p := fakeParent(1, 1, 0)
 	p.crowded()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// endsInOrder checks that a running request, and one that waits in the socket, are answered after
-// stop.
+// endsInOrder checks that a running request, and one that waits in the socket, are answered
+// after stop.
 func endsInOrder(t *testing.T, r role, stop func(*app)) {
 	s := newSystemd(t)
 	a := run(t, r, s.env()...)
@@ -56,8 +56,8 @@ func TestShutdownAnswersRequests(t *testing.T) {
 	}
 }
 
-// After its context ends, the program treats the next signal as the first: the same signal may have
-// ended the context.
+// After its context ends, the program treats the next signal as the first: the same signal
+// may have ended the context.
 func TestFirstSignalAfterContextDoesNotKill(t *testing.T) {
 	for _, processes := range []int{0, 1} {
 		s := newSystemd(t)
@@ -143,8 +143,8 @@ func TestShutdownKillsStartingChild(t *testing.T) {
 	a.awaitLog(1, "child exited", map[string]any{"cause": "signal: killed", "why": "the program is stopping"})
 }
 
-// A child that comes up during the shutdown shuts down in order: it may have taken a request before
-// its parent learned that it serves.
+// A child that comes up during the shutdown shuts down in order: it may have taken a
+// request before its parent learned that it serves.
 func TestShutdownOfChildThatComesUp(t *testing.T) {
 	slow := filepath.Join(tempDir(t), "slow")
 	a := run(t, role{MaxProcesses: 1, Slow: slow})

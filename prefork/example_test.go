@@ -13,8 +13,8 @@ import (
 	"example.com/scgi/prefork"
 )
 
-// A program with up to eight processes of one worker each: a request that crashes its process
-// disturbs no other request.
+// A program with up to eight processes of one worker each: a request that crashes its
+// process disturbs no other request.
 func Example() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "served by process", os.Getpid())

@@ -48,8 +48,8 @@ func TestSpinningChildIsReplaced(t *testing.T) {
 	a.end()
 }
 
-// The parent itself may have been stopped. It then judges a child not by the past silence, but by
-// whether the child reports after the parent has continued.
+// The parent itself may have been stopped. It then judges a child not by the past silence,
+// but by whether the child reports after the parent has continued.
 func TestStoppedParentKillsNoChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := fakeParent(1, 0)
@@ -86,8 +86,8 @@ func TestStoppedParentKillsNoChild(t *testing.T) {
 	})
 }
 
-// When its abandoned handlers reach MaxAbandoned, a child ends once another serves, and the log has
-// the handlers' stacks.
+// When its abandoned handlers reach MaxAbandoned, a child ends once another serves, and the
+// log has the handlers' stacks.
 func TestChildWithAbandonedHandlersIsReplaced(t *testing.T) {
 	t.Parallel()
 	a := run(t, role{MaxProcesses: 1, MaxWorkers: 2, MaxAbandoned: 1, RequestTimeout: 50 * time.Millisecond})

@@ -2,9 +2,9 @@
 
 package prefork
 
-// load_test.go tests the program under load, with nginx between the clients and the app. A request
-// may fail only if it was in a child that died, and no connection may be refused. Every failure is
-// accounted for twice: in the handlers' own record and in nginx's log.
+// load_test.go tests the program under load, with nginx between the clients and the app. A
+// request may fail only if it was in a child that died, and no connection may be refused.
+// Every failure is accounted for twice: in the handlers' own record and in nginx's log.
 
 import (
 	"bufio"
@@ -244,7 +244,8 @@ func (l *load) check() {
 		l.count(), len(l.served), len(dead), len(l.failed), accepted)
 }
 
-// checkNginx looks in nginx's log for refused connections, and for failures that no client saw.
+// checkNginx looks in nginx's log for refused connections, and for failures that no client
+// saw.
 func (l *load) checkNginx() {
 	l.t.Helper()
 	text, err := os.ReadFile(l.nginxLog)

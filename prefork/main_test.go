@@ -135,8 +135,8 @@ func exists(path string) bool {
 	return path != "" && err == nil
 }
 
-// newTestHandler does what the path says, and then answers with its process id. SIGUSR1 releases
-// held requests.
+// newTestHandler does what the path says, and then answers with its process id. SIGUSR1
+// releases held requests.
 func newTestHandler(record string) scgi.Handler {
 	released, signals := make(chan bool), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
@@ -189,8 +189,8 @@ func newTestHandler(record string) scgi.Handler {
 	})
 }
 
-// writeDown records that this process has begun a request. A short append is atomic, so several
-// processes may write at once.
+// writeDown records that this process has begun a request. A short append is atomic, so
+// several processes may write at once.
 func writeDown(record, number string) {
 	f, err := os.OpenFile(record, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err == nil {

@@ -162,8 +162,8 @@ func TestPageShowsHungChild(t *testing.T) {
 	a.end()
 }
 
-// If the status address is taken, the program ends before it starts a child. A program that ends
-// removes its socket's file.
+// If the status address is taken, the program ends before it starts a child. A program that
+// ends removes its socket's file.
 func TestTakenStatusAddrEndsProgram(t *testing.T) {
 	path := filepath.Join(tempDir(t), "status")
 	taken := "unix:" + path
@@ -181,7 +181,8 @@ func TestTakenStatusAddrEndsProgram(t *testing.T) {
 	}
 }
 
-// A report with the most requests, each of the bytes that JSON makes longest, fits on one line.
+// A report with the most requests, each of the bytes that JSON makes longest, fits on one
+// line.
 func TestLongestReportFits(t *testing.T) {
 	hostile := strings.Repeat("\xff", 1<<16)
 	r := report{Stats: scgi.Stats{Served: 1}}

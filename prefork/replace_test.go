@@ -93,8 +93,8 @@ func TestSiblingsKeepServing(t *testing.T) {
 	a.end()
 }
 
-// A dead child's own processes do not stay behind. On Linux that holds even if the child leads a
-// process group of its own.
+// A dead child's own processes do not stay behind. On Linux that holds even if the child
+// leads a process group of its own.
 func TestDeadChildLeavesNothing(t *testing.T) {
 	a := run(t, role{MaxProcesses: 1})
 	started := []int{a.pid("/start")}

@@ -172,8 +172,8 @@ func versionOf(t *testing.T, pid int) os.FileInfo {
 	return info
 }
 
-// SIGHUP replaces the children one after the other with children of the new program. The parent
-// stays.
+// SIGHUP replaces the children one after the other with children of the new program. The
+// parent stays.
 func TestReload(t *testing.T) {
 	a, link := linked(t, role{MaxProcesses: 3, MinProcesses: 3})
 	a.awaitLog(3, "child is serving", nil)
@@ -222,8 +222,8 @@ func TestReloadUnderNohup(t *testing.T) {
 	}
 }
 
-// A new program that does not come up changes nothing. The old children go on, and the old program
-// replaces one that dies.
+// A new program that does not come up changes nothing. The old children go on, and the old
+// program replaces one that dies.
 func TestReloadOfBrokenProgram(t *testing.T) {
 	a, link := linked(t, role{MaxProcesses: 1})
 	pid := a.pid("/")

@@ -1,7 +1,8 @@
 package webserver
 
-// program.go finds the web servers' programs: the system's, or others unpacked into a folder.
-// One run of the tests takes all of them from one place, and asks each for its version.
+// program.go finds the web servers' programs: the system's, or others unpacked into a
+// folder. One run of the tests takes all of them from one place, and asks each for its
+// version.
 
 import (
 	"fmt"

@@ -2,8 +2,8 @@
 // server, for tests.
 package webserver
 
-// webserver.go runs the process: it starts on a free port and ends with its test. Without the
-// web server the test is skipped, or fails if SCGI_INTEROP=1 is set (program.go).
+// webserver.go runs the process: it starts on a free port and ends with its test. Without
+// the web server the test is skipped, or fails if SCGI_INTEROP=1 is set (program.go).
 
 import (
 	"bufio"
@@ -108,9 +108,9 @@ func start(t testing.TB, kind Kind, dir, conf, addr string) error {
 	return nil
 }
 
-// owns reports whether the process has written its pid file. Each kind does that after it has
-// bound its port, so a process of another test that answers there is not mistaken for this
-// one.
+// owns reports whether the process has written its pid file. Each kind does that after it
+// has bound its port, so a process of another test that answers there is not mistaken for
+// this one.
 func (k Kind) owns(dir string, pid int) bool {
 	text, _ := os.ReadFile(filepath.Join(dir, string(k)+".pid"))
 	return strings.TrimSpace(string(text)) == strconv.Itoa(pid)

@@ -1,5 +1,5 @@
-// Package websocket tests WebSocket over SCGI with a WebSocket library. It is a module of its own,
-// so that package scgi keeps depending on nothing.
+// Package websocket tests WebSocket over SCGI with a WebSocket library. It is a module of
+// its own, so that package scgi keeps depending on nothing.
 package websocket
 
 // websocket_test.go tests upgraded connections. nginx turns one into a tunnel, and lighttpd

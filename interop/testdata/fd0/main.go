@@ -1,5 +1,5 @@
-// Command fd0 is a program for lighttpd's bin-path. It serves the socket that it was started with,
-// and answers with its process id.
+// Command fd0 is a program for lighttpd's bin-path. It serves the socket that it was
+// started with, and answers with its process id.
 package main
 
 import (

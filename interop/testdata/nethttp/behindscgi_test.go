@@ -1,7 +1,7 @@
 package http_test
 
-// behindscgi_test.go connects to net/http's own tests, for a run of TestNetHTTPServerTests. It
-// reaches their server's handler over SCGI, through a gateway in front of a scgi.Server.
+// behindscgi_test.go connects to net/http's own tests, for a run of TestNetHTTPServerTests.
+// It reaches their server's handler over SCGI, through a gateway in front of a scgi.Server.
 
 import (
 	"context"
