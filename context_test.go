@@ -31,7 +31,7 @@ func asked(t *testing.T, s *scgi.Server, l net.Listener, request string) (peer n
 	return c, <-contexts, func() { close(hold) }
 }
 
-func TestContextEndsWhenThePeerGoes(t *testing.T) {
+func TestContextEndsWhenPeerGoes(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		leakCheck(t)
 		peer, ctx, release := asked(t, &scgi.Server{}, l, get("/"))
@@ -51,7 +51,7 @@ func TestContextEndsWhenThePeerGoes(t *testing.T) {
 }
 
 // The peer is watched even while its body is unread, if the system can do that.
-func TestContextEndsBehindAnUnreadBody(t *testing.T) {
+func TestContextEndsBehindUnreadBody(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("this system can't watch a socket without reading from it")
 	}
@@ -131,7 +131,7 @@ func TestContextEndsWithFailedWrite(t *testing.T) {
 	})
 }
 
-func TestContextAfterTheRequest(t *testing.T) {
+func TestContextIsDoneAfterRequest(t *testing.T) {
 	var kept *scgi.Request
 	l := listen(t, "unix")
 	start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) { kept = r })}, l)

@@ -106,7 +106,7 @@ func TestDocsLanguages(t *testing.T) {
 	}
 }
 
-// A page that fits its limit answers one question; the README is an overview.
+// No page is longer than 250 lines, and the README no longer than 200.
 func TestDocsLength(t *testing.T) {
 	for _, page := range pages(t) {
 		most := 250

@@ -224,7 +224,7 @@ func TestNoWriteTimeoutByDefault(t *testing.T) {
 	})
 }
 
-func TestHandlersOwnDeadlines(t *testing.T) {
+func TestHandlersOwnDeadlinesApply(t *testing.T) {
 	onEachKind(t, func(t *testing.T, l net.Listener) {
 		start(t, &scgi.Server{Handler: scgi.HandlerFunc(func(w http.ResponseWriter, r *scgi.Request) {
 			rc := http.NewResponseController(w)

@@ -108,7 +108,7 @@ func TestReplyThatFitsBufferHasLength(t *testing.T) {
 }
 
 // Once the peer is gone, every write fails without a system call.
-func TestReplyAfterAFailedWrite(t *testing.T) {
+func TestWriteFailsAfterFailedWrite(t *testing.T) {
 	x, rec := newRecorded(header{})
 	rec.fails = errTest
 	for _, size := range []int{2 * scratchSize, 1, 2 * scratchSize} {
@@ -180,7 +180,7 @@ func TestProduceWritesRaw(t *testing.T) {
 }
 
 // ReadFrom sends what it reads before an error, and returns the error to the handler.
-func TestReplyFromAReaderThatFails(t *testing.T) {
+func TestReadFromFailingReader(t *testing.T) {
 	for _, size := range []int64{0, 10, scratchSize / 2, 2 * scratchSize} {
 		x, rec := newRecorded(header{})
 		n, err := x.reply.ReadFrom(io.MultiReader(strings.NewReader(strings.Repeat("x", int(size))), iotest.ErrReader(errTest)))

@@ -70,9 +70,9 @@ func TestResponseSplitting(t *testing.T) {
 	}
 }
 
-// The server does not sniff a reply whose type the handler has set, and does not call HTML
-// what can't be HTML.
-func TestSniffedHTML(t *testing.T) {
+// The server sniffs only a reply without a Content-Type, and keeps the handler's
+// X-Content-Type-Options.
+func TestHTMLIsNotSniffedFromTypedReply(t *testing.T) {
 	const page = "<html><script>evil()</script>"
 	for set, want := range map[string]string{"text/plain": "text/plain", "application/json": "application/json", "": "text/html; charset=utf-8"} {
 		raw := serveOnce(t, func(w http.ResponseWriter, r *scgi.Request) {

@@ -16,8 +16,6 @@ type difference struct {
 }
 
 var differences = []difference{
-	// Differences of this library.
-
 	// Differences of every front: lighttpd, Apache, nginx by its stanza, and the library.
 	{each, "Proxy header", "r.Header[Proxy]", "-", "CVE-2016-5385: it must not become HTTP_PROXY"},
 

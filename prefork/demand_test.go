@@ -99,7 +99,7 @@ func fakeParent(workers int, open ...int) *parent {
 	return p
 }
 
-func TestGrowth(t *testing.T) {
+func TestGrowthCountsBusyChildren(t *testing.T) {
 	for _, test := range []struct {
 		open []int
 		want int
@@ -121,7 +121,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// While the children do not suffice, each step doubles their number.
+// While the children do not suffice, each step starts twice as many as the one before.
 func TestGrowthDoubles(t *testing.T) {
 	p := fakeParent(1, 1)
 	var wants []int
@@ -150,7 +150,7 @@ func TestGrowthWithSilentChild(t *testing.T) {
 }
 
 // needed returns how many children suffice for all open requests.
-func TestNeeded(t *testing.T) {
+func TestNeededCountsSufficientChildren(t *testing.T) {
 	spare := 0
 	if !queuesAreKnown {
 		spare = 1

@@ -20,7 +20,7 @@ import (
 
 var (
 	errFolder   = errors.New("everyone may write to the folder, and so replace the socket: set its sticky bit, or use a folder of the server's own")
-	errReplaced = fmt.Errorf("another file was put in the socket's place: %w", syscall.EADDRINUSE)
+	errReplaced = fmt.Errorf("another file has replaced the socket: %w", syscall.EADDRINUSE)
 )
 
 // testHook is called with the name of each step that a test may want to disturb.

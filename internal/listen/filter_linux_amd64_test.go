@@ -88,7 +88,7 @@ func install(numbers []string) error {
 	return nil
 }
 
-func TestListenUnixUnderAFilter(t *testing.T) {
+func TestListenUnixUnderSeccomp(t *testing.T) {
 	chown := []int{syscall.SYS_CHOWN, syscall.SYS_FCHOWN, syscall.SYS_LCHOWN, syscall.SYS_FCHOWNAT} // @chown, of @privileged
 	chmod := []int{syscall.SYS_CHMOD, syscall.SYS_FCHMOD, syscall.SYS_FCHMODAT, sysFchmodat2}
 	link := []int{syscall.SYS_LINK, syscall.SYS_LINKAT}

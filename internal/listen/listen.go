@@ -15,7 +15,7 @@ import (
 // Each reason for refusing an address has an error of its own.
 var (
 	errAddrSyntax    = errors.New(`want "host:port", "unix:/path", "fd:number" or "systemd:name"`)
-	errAddrWildcard  = errors.New("this would listen on every interface; if that is meant, write it out")
+	errAddrWildcard  = errors.New("this would listen on every interface; if you want that, write it out")
 	errAddrAbstract  = errors.New(`no file mode protects an abstract socket; for a file of that name, write "unix:./@name"`)
 	errAddrOption    = errors.New("bad option")
 	errAddrLong      = errors.New("the path is too long for a socket")

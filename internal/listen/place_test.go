@@ -114,7 +114,7 @@ func TestListenUnixNeedsNoLockForANewFile(t *testing.T) {
 	}
 }
 
-func TestListenUnixFolderOfEveryone(t *testing.T) {
+func TestListenUnixWorldWritableFolder(t *testing.T) {
 	tests := []struct {
 		parent, folder fs.FileMode
 		want           error
@@ -143,7 +143,7 @@ func TestListenUnixFolderOfEveryone(t *testing.T) {
 
 // The folder's owner puts another file in the socket's place while Listen sets the
 // socket up. That file keeps its mode and owner.
-func TestListenUnixSwapped(t *testing.T) {
+func TestListenUnixFileIsSwapped(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077)) // forces Listen to change the mode
 	precious := tempSocket(t)
 	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {

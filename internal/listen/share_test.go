@@ -70,7 +70,7 @@ func TestReleaseLeavesSuccessorsFile(t *testing.T) {
 }
 
 // The file of an inherited socket belongs to the process that bound it.
-func TestReleaseOfInherited(t *testing.T) {
+func TestReleaseKeepsInheritedFile(t *testing.T) {
 	path := tempSocket(t)
 	l := mustListen(t, "unix:"+path)
 	l.SetInherited(true)
@@ -85,7 +85,7 @@ func TestReleaseOfInherited(t *testing.T) {
 	}
 }
 
-func TestSharedRefusesOthers(t *testing.T) {
+func TestSharedRefusesNonSocket(t *testing.T) {
 	var pipe [2]int
 	if err := syscall.Pipe(pipe[:]); err != nil {
 		t.Fatal(err)
