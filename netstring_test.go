@@ -49,9 +49,9 @@ func TestCutNetstring(t *testing.T) {
 	}
 }
 
-// Invariants: it never panics. A netstring that is found lies within the limit and encodes
-// to the bytes it was read from. What is refused or found in a prefix is also refused or
-// found in the whole.
+// Invariants: cutNetstring never panics. A netstring that it finds lies within the limit
+// and encodes to the bytes it was read from. What is refused or found in a prefix is also
+// refused or found in the whole.
 func FuzzNetstring(f *testing.F) {
 	for _, v := range scgitest.Vectors(f) {
 		f.Add([]byte(v.Input), 1000)

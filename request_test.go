@@ -189,9 +189,9 @@ func TestWhenReadCallsAfterLastByte(t *testing.T) {
 	}
 }
 
-// Invariants: it never panics. What is accepted obeys the grammar, and has SCGI=1 and a
-// CONTENT_LENGTH that Get agrees with. Strict accepts no more. The Env has the grammar's
-// pairs and encodes to the same bytes.
+// Invariants: parseHeader never panics. What it accepts obeys the grammar, and has SCGI=1
+// and a CONTENT_LENGTH that Get agrees with. Strict accepts no more. The Env has the
+// grammar's pairs and encodes to the same bytes.
 func FuzzHeader(f *testing.F) {
 	for _, v := range scgitest.Vectors(f) {
 		if start, end, err := cutNetstring([]byte(v.Input), 1<<20); err == nil && end > 0 && end < len(v.Input) {

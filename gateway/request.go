@@ -20,7 +20,7 @@ import (
 	"example.com/scgi/internal/wire"
 )
 
-// block is a header block under construction. CONTENT_LENGTH is added last.
+// block is a header block under construction, without CONTENT_LENGTH, which comes first.
 type block struct {
 	b   strings.Builder
 	env map[string]string // the result of Transport.Env

@@ -19,7 +19,7 @@ type direct struct {
 	tcp   bool
 
 	rights  bool // peers may pass descriptors along
-	refuses bool // new peers can't
+	refuses bool // peers that connect from now on can't
 
 	// The result of the last accept4, and the closures that call it. Both are made
 	// once, since closures allocate.

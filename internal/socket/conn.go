@@ -1,4 +1,4 @@
-// Package socket has accepted stream connections: accepting them, waiting for them,
+// Package socket handles accepted stream connections: accepting, waiting for them,
 // watching their peers, and closing them. It does not parse what they carry.
 //
 // On Linux a connection of a listener that package listen opened is a descriptor, and
