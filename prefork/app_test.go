@@ -116,7 +116,6 @@ func pipe(t *testing.T) (r, w *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = r.SetReadDeadline(time.Now().Add(2 * patience))
 	return r, w
 }
 
@@ -135,11 +134,13 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
+// read takes the lines of f until it ends, or says nothing for long.
 func (a *app) read(f *os.File, take func(string)) {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	isOpen := func() bool { return f.SetReadDeadline(time.Now().Add(2*patience)) == nil }
+	for isOpen() && lines.Scan() {
 		a.mu.Lock()
 		take(lines.Text())
 		a.mu.Unlock()
