@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	errRootUser   = errors.New("User must not be root")
-	errRootChroot = errors.New("Chroot needs User: root can leave any root directory")
+	errRootUser   = errors.New("the user must not be root")
+	errRootChroot = errors.New("a chroot needs a user: root can leave any root directory")
 	errNoGroup    = errors.New("a numeric User without a user entry needs Group")
 )
 
