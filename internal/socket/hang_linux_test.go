@@ -202,8 +202,19 @@ func passLingering(t *testing.T, to *net.UnixConn) {
 	}
 	tcp := c.(*net.TCPConn)
 	tcp.SetLinger(3600)
-	tcp.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	tcp.Write(make([]byte, 64<<20)) // fill the connection, since nobody reads
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Write(func(fd uintptr) bool { // fill the connection, since nobody reads
+		for {
+			if _, err := syscall.Write(int(fd), make([]byte, 64<<10)); err != nil {
+				return true
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
 	f, err := tcp.File()
 	if err != nil {
 		t.Fatal(err)
