@@ -333,11 +333,12 @@ func (c *Conn) end() bool {
 	return !c.ending
 }
 
-// IsTaken reports whether Close can lose nothing of what was written. On Linux Close can
-// lose the rest of a reply while a TCP peer has no room for it: the kernel soon gives up on
-// a closed connection whose peer stops reading for minutes. Elsewhere it reports true.
+// IsTaken reports whether Close loses nothing of what was written. On Linux it reports
+// false while a TCP peer has not taken all of it: the kernel soon gives up on a closed
+// connection whose peer reads nothing for minutes. Elsewhere that is not known, and IsTaken
+// reports true.
 func (c *Conn) IsTaken() bool {
-	return c.s.localAddr().Network() == "unix" || c.queued() == 0
+	return c.queued() == 0 || c.s.localAddr().Network() == "unix"
 }
 
 // Linger shuts down the writing side and drops what the peer still sends, within bounds;
